@@ -1,0 +1,1 @@
+"""Who a request comes from: users and API tokens."""

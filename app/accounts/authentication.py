@@ -1,0 +1,108 @@
+"""Who a request comes from: an API token in its header, or a signed-in browser's session."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from http import HTTPStatus
+from typing import Concatenate, Final
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import resolve_url
+from django.utils.http import url_has_allowed_host_and_scheme, urlencode
+
+from accounts.models import ApiToken, User
+from config.problems import Problem, wants_page
+
+CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="upload"'}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A known user, and the token that said so (None: the session cookie)."""
+
+    user: User
+    token: ApiToken | None
+
+
+def identify(request: HttpRequest) -> Identity | None:
+    """Return who sends this request, or None.
+
+    A token decides alone: a wrong one is never made up for by a cookie. Other schemes of the
+    Authorization header are somebody else's, a proxy's for example, and are passed over.
+    """
+    text = _bearer_token(request)
+    if text is not None:
+        token = ApiToken.objects.with_text(text)
+        if token is None:
+            return None
+        token.note_use()
+        return Identity(token.owner, token)
+    if request.user.is_authenticated:
+        return Identity(request.user, None)
+    return None
+
+
+def _bearer_token(request: HttpRequest) -> str | None:
+    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    return credentials.strip() if scheme.lower() == "bearer" else None
+
+
+def unauthenticated() -> Problem:
+    """Return the refusal of a request from nobody; it does not tell why a token was not taken."""
+    return Problem(
+        HTTPStatus.UNAUTHORIZED,
+        "unauthenticated",
+        "Sign in, or send a token",
+        "Send a valid token as 'Authorization: Bearer dnu_...'; `manage.py create_token` makes one."
+        " People sign in at /accounts/login/.",
+        headers=CHALLENGE,
+    )
+
+
+def login_redirect(target: str) -> HttpResponse:
+    """Return a 303 to the login page that leads back to `target`, a path on this site."""
+    login = resolve_url(settings.LOGIN_URL)
+    if not target.startswith("/") or not url_has_allowed_host_and_scheme(target, None):
+        target = resolve_url(settings.LOGIN_REDIRECT_URL)
+    response = HttpResponseRedirect(f"{login}?{urlencode({'next': target})}")
+    response.status_code = HTTPStatus.SEE_OTHER
+    return response
+
+
+def refuse_anonymous(request: HttpRequest, target: str) -> HttpResponse:
+    """Send a person to the login page; raise the 401 problem for a program."""
+    if wants_page(request) and _bearer_token(request) is None:
+        return login_redirect(target)
+    raise unauthenticated()
+
+
+def comes_from_our_pages(request: HttpRequest) -> bool:
+    """Tell whether the browser says that one of our own pages sent this.
+
+    For requests whose body has not been read, so that a form token cannot be seen. Sec-Fetch-Site
+    is out of reach of any page's scripts; plain HTTP lacks it, and Origin or Referer must do.
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site == "same-origin"
+    ours = f"{request.scheme}://{request.get_host()}"
+    origin = request.headers.get("Origin")
+    if origin is not None:
+        return origin == ours
+    return request.headers.get("Referer", "").startswith(f"{ours}/")
+
+
+def identified[**P](
+    view: Callable[Concatenate[HttpRequest, Identity, P], HttpResponse],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    """Give a view the identity of its client; anonymous ones are refused before it runs."""
+
+    @wraps(view)
+    def wrapper(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        identity = identify(request)
+        if identity is None:
+            return refuse_anonymous(request, request.get_full_path())
+        return view(request, identity, *args, **kwargs)
+
+    return wrapper

@@ -1,0 +1,93 @@
+"""Users, and the tokens that programs use instead of a password."""
+
+import hashlib
+import re
+import secrets
+from datetime import datetime, timedelta
+from typing import Final, Self
+
+from django.contrib.auth.models import AbstractUser
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+# The prefix lets people, and scanners for leaked secrets, recognise a token.
+TOKEN_PREFIX: Final = "dnu_"  # noqa: S105 - the public part of a token
+TOKEN_BYTES: Final = 32
+_TOKEN: Final = re.compile(TOKEN_PREFIX + r"[A-Za-z0-9_-]{43}")
+# Writing the time of each use would make every request a database write.
+LAST_USED_PRECISION: Final = timedelta(minutes=1)
+
+
+class User(AbstractUser):
+    """A person or a service. Django's user as our own class, so that a migration can extend it."""
+
+
+def new_token() -> str:
+    """Return a new random token: the prefix and 256 random bits in 43 characters."""
+    return TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
+
+
+def digest_of(token: str) -> str:
+    """Return the hex digest under which a token is stored.
+
+    A plain SHA-256 suffices: slow, salted hashes protect secrets that can be guessed, and nobody
+    guesses 256 random bits.
+    """
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
+    """The ways to find and to make tokens."""
+
+    def usable(self) -> Self:
+        """Return the tokens that are neither revoked nor expired and whose owner is active."""
+        return self.filter(
+            Q(expires=None) | Q(expires__gt=timezone.now()), revoked=None, owner__is_active=True
+        )
+
+    def with_text(self, text: str) -> "ApiToken | None":
+        """Return the usable token with this text, or None, whatever the reason is."""
+        if not _TOKEN.fullmatch(text):
+            return None
+        return self.usable().filter(digest=digest_of(text)).select_related("owner").first()
+
+    def add(self, owner: User, name: str, text: str, expires: datetime | None = None) -> "ApiToken":
+        """Store the digest of a token. ValidationError: its text is no token's."""
+        if not _TOKEN.fullmatch(text):
+            raise ValidationError(
+                f"this is no token: {TOKEN_PREFIX} and 43 letters, digits, '_' or '-' are needed;"
+                " `manage.py create_token` makes one."
+            )
+        return self.create(owner=owner, name=name, digest=digest_of(text), expires=expires)
+
+
+class ApiToken(models.Model):
+    """The right of a program to act as `owner`. Only the digest of its text is kept."""
+
+    owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="tokens")
+    name = models.CharField(max_length=100, help_text="What uses it, for example: sequencer 3.")
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    created = models.DateTimeField(auto_now_add=True)
+    last_used = models.DateTimeField(null=True, blank=True, editable=False)
+    expires = models.DateTimeField(null=True, blank=True, help_text="Empty: never.")
+    revoked = models.DateTimeField(null=True, blank=True, help_text="Empty: in force.")
+
+    objects = ApiTokenQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("owner", "name")
+        constraints = (
+            models.UniqueConstraint(fields=("owner", "name"), name="token_name_once_per_owner"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.owner}"
+
+    def note_use(self) -> None:
+        """Record that the token was used now, at most once a minute."""
+        now = timezone.now()
+        if self.last_used is None or now - self.last_used > LAST_USED_PRECISION:
+            ApiToken.objects.filter(pk=self.pk).update(last_used=now)
+            self.last_used = now

@@ -1,0 +1,26 @@
+"""Addresses. nginx keeps /internal/ and /complete/ to itself, and the POST of /upload."""
+
+from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import path
+from django.views.generic import RedirectView
+
+from config.errors import HANDLERS
+from config.health import healthz
+from uploads import handoff_views, views
+
+handler400, handler403, handler404, handler500 = HANDLERS
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="upload"), name="home"),
+    path("healthz", healthz, name="healthz"),
+    path("internal/authorize", handoff_views.authorize, name="authorize"),
+    path("complete/", handoff_views.complete, name="complete"),
+    path("upload", views.upload_page, name="upload"),
+    path("uploads/", views.upload_table, name="uploads"),
+    path("uploads/<uuid:upload_id>", views.upload_detail, name="upload-detail"),
+    path("uploads/<uuid:upload_id>/download", views.download, name="download"),
+    path("accounts/login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("accounts/logout/", LogoutView.as_view(), name="logout"),
+    path("admin/", admin.site.urls),
+]

@@ -1,0 +1,1 @@
+"""Tests by behaviour, a file each; `app/test.sh` runs them against SQLite and PostgreSQL."""

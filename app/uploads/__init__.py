@@ -1,0 +1,1 @@
+"""Uploads: what nginx received, who owns it, and where it lies on disk."""

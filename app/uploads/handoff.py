@@ -1,0 +1,224 @@
+"""The names on the wire between nginx and Django, and their strict reading.
+
+The contract is docs/hand-off.md; nginx's side stands in its upload_locations.conf. Nothing else in
+this application knows these names.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+
+from django.http import HttpResponse, QueryDict
+from django.http.request import HttpHeaders
+
+from config.problems import Problem
+
+MAX_NAME_BYTES: Final = 255  # what Linux file systems take, so that a download can be saved
+MAX_FILES: Final = 1000  # one form; its six fields per file must pass DATA_UPLOAD_MAX_NUMBER_FIELDS
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_MEDIA_TYPE: Final = re.compile(r"[\w.+-]+/[\w.+-]+( *;[ -~]*)?", re.ASCII)
+# Control characters, surrogates, and the separators that some programs take for line ends.
+_FORBIDDEN_IN_NAMES: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+class RequestHeader(StrEnum):
+    """What nginx says of the client's request; it clears these elsewhere."""
+
+    SHAPE = "X-Upload-Shape"
+    METHOD = "X-Upload-Method"
+    URI = "X-Upload-Uri"
+    LENGTH = "X-Upload-Request-Length"
+
+
+class ResponseHeader(StrEnum):
+    """What authorize tells nginx; the grant comes back with complete."""
+
+    GRANT = "X-Upload-Grant"
+    MAX_SIZE = "X-Upload-Max-Size"
+
+
+class Shape(StrEnum):
+    """The body shapes of the receive step."""
+
+    FORM = "form"
+
+
+class FileField(StrEnum):
+    """The fields of one file in the form of complete, in their order."""
+
+    FIELD = "file.field"
+    NAME = "file.name"
+    TYPE = "file.type"
+    PATH = "file.path"
+    SIZE = "file.size"
+    SHA256 = "file.sha256"
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizeRequest:
+    """A client's request before its body. `length` is the body's bytes, None when not declared."""
+
+    uri: str
+    length: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedFile:
+    """One file as nginx measured it; `path` is not yet known to be in the store."""
+
+    field: str
+    name: str
+    content_type: str
+    path: Path
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteForm:
+    """The files of one request, in its order, and its plain fields."""
+
+    files: tuple[ReceivedFile, ...]
+    fields: dict[str, list[str]]
+
+
+def read_authorize(headers: HttpHeaders) -> AuthorizeRequest | None:
+    """Return what nginx asks about, or None: not nginx asks. Problem: 400 or 405."""
+    shape = headers.get(RequestHeader.SHAPE)
+    if not shape:
+        return None
+    if shape not in Shape:
+        raise _malformed(f"the body shape {shape[:40]!r} is not known here")
+    method = headers.get(RequestHeader.METHOD, "")
+    if method != "POST":
+        raise Problem(
+            HTTPStatus.METHOD_NOT_ALLOWED,
+            "method",
+            "Uploads are sent with POST",
+            "Send the form with POST and multipart/form-data.",
+            headers={"Allow": "POST"},
+        )
+    declared = headers.get(RequestHeader.LENGTH, "")
+    return AuthorizeRequest(
+        uri=headers.get(RequestHeader.URI, ""),
+        length=_number(declared, RequestHeader.LENGTH) if declared else None,
+    )
+
+
+def write_grant(grant: str, max_size: int | None) -> HttpResponse:
+    """Return the answer that lets the body in. `max_size`: bytes of one file, None for no limit."""
+    response = HttpResponse(status=HTTPStatus.NO_CONTENT)
+    response.headers[ResponseHeader.GRANT] = grant
+    if max_size is not None:
+        response.headers[ResponseHeader.MAX_SIZE] = str(max_size)
+    return response
+
+
+def read_grant(headers: HttpHeaders) -> str:
+    """Return the grant's text, empty when there is none."""
+    return headers.get(ResponseHeader.GRANT, "")
+
+
+def read_complete(form: QueryDict) -> CompleteForm:
+    """Return the typed form. Problem 400: fields are missing or malformed, or no file came."""
+    columns = {field: form.getlist(field) for field in FileField}
+    counts = {len(column) for column in columns.values()}
+    if len(counts) > 1:
+        raise _malformed("the fields of its files do not have equal numbers")
+    if counts == {0}:
+        raise Problem(
+            HTTPStatus.BAD_REQUEST,
+            "no-file",
+            "No file in the form",
+            "Choose a file; a script sends it as a form field with a file name, as"
+            " `curl -F file=@run.bam` does.",
+        )
+    if max(counts) > MAX_FILES:
+        raise Problem(
+            HTTPStatus.BAD_REQUEST,
+            "too-many-files",
+            "Too many files in one form",
+            f"The form has {max(counts)} files, and {MAX_FILES} are the most: send them in parts.",
+        )
+    return CompleteForm(files=tuple(_read_files(columns)), fields=_read_fields(form))
+
+
+def _read_files(columns: dict[FileField, list[str]]) -> Iterator[ReceivedFile]:
+    for field, name, media_type, path, size, sha256 in zip(
+        *(columns[field] for field in FileField), strict=True
+    ):
+        if not _SHA256.fullmatch(sha256):
+            raise _malformed(f"{FileField.SHA256} is not 64 lower-case hex digits")
+        yield ReceivedFile(
+            field=_text(field, FileField.FIELD),
+            name=clean_name(name),
+            # The client's word, of use only if it is well-formed.
+            content_type=media_type if is_media_type(media_type) else "",
+            path=Path(_text(path, FileField.PATH)),
+            size=_number(size, FileField.SIZE),
+            sha256=sha256,
+        )
+
+
+def _read_fields(form: QueryDict) -> dict[str, list[str]]:
+    # nginx passes no plain field with a dot, so none is mistaken for one of a file.
+    fields = {name: values for name, values in form.lists() if "." not in name}
+    for name, values in fields.items():
+        for value in values:
+            _text(value, name)
+    return fields
+
+
+def clean_name(name: str) -> str:
+    """Return a file name without path parts. Problem 400: what remains cannot be a name."""
+    base = name.replace("\\", "/").rpartition("/")[2].strip()
+    if base in {"", ".", ".."}:
+        raise _bad_name("it is empty")
+    if any(unicodedata.category(character) in _FORBIDDEN_IN_NAMES for character in base):
+        raise _bad_name("it has control characters")
+    length = len(base.encode())
+    if length > MAX_NAME_BYTES:
+        raise _bad_name(f"it has {length} bytes in UTF-8, and {MAX_NAME_BYTES} are the most")
+    return base
+
+
+def is_media_type(text: str) -> bool:
+    """Tell whether a text can stand in a Content-Type header."""
+    return len(text) <= MAX_NAME_BYTES and _MEDIA_TYPE.fullmatch(text) is not None
+
+
+def _number(text: str, name: str) -> int:
+    # 18 digits stay below 2**63, the largest size that a file system or the database holds.
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise _malformed(f"{name} is no decimal number of bytes")
+    return int(text)
+
+
+def _text(text: str, name: str) -> str:
+    # PostgreSQL has no NUL in texts, and no path has one.
+    if "\0" in text:
+        raise _malformed(f"the field {name} has a NUL byte")
+    return text
+
+
+def _bad_name(reason: str) -> Problem:
+    return Problem(
+        HTTPStatus.BAD_REQUEST,
+        "bad-name",
+        "The file's name cannot be used",
+        f"The file's name cannot be used, {reason}: rename the file and send it again.",
+    )
+
+
+def _malformed(reason: str) -> Problem:
+    return Problem(
+        HTTPStatus.BAD_REQUEST,
+        "malformed-hand-off",
+        "nginx and the application disagree",
+        f"The upload cannot be recorded, {reason}. Deploy both from the same version of the kit.",
+    )

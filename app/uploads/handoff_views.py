@@ -1,0 +1,149 @@
+"""The two addresses that only nginx calls: authorize before the body, complete after it."""
+
+import logging
+from http import HTTPStatus
+from typing import Final
+
+from django.conf import settings
+from django.contrib import messages
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.urls import reverse
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts.authentication import comes_from_our_pages, identify, refuse_anonymous
+from config.problems import Problem, wants_page
+from uploads import handoff, storage
+from uploads.grants import Grant
+from uploads.models import Upload
+
+logger = logging.getLogger(__name__)
+
+# Part headers and plain fields may make a body this much longer than the largest file.
+FORM_OVERHEAD: Final = 1024**2
+
+
+@require_GET
+def authorize(request: HttpRequest) -> HttpResponse:
+    """Decide on an upload before its body: 204 with a grant, or the client's answer."""
+    asked = handoff.read_authorize(request.headers)
+    if asked is None:
+        raise Http404
+    identity = identify(request)
+    if identity is None:
+        return refuse_anonymous(request, asked.uri)
+    if identity.token is None and not comes_from_our_pages(request):
+        raise Problem(
+            HTTPStatus.FORBIDDEN,
+            "cross-site",
+            "This upload does not come from our page",
+            "A signed-in browser must send it from this site's own upload page."
+            " A script sends 'Authorization: Bearer dnu_...' and no cookie.",
+        )
+    max_size = _limit(asked.length)
+    return handoff.write_grant(Grant.to(identity, asked.length, max_size).sign(), max_size)
+
+
+def _limit(length: int | None) -> int | None:
+    """Return the bytes that one file may have, None for no limit. Problem: 413 or 507.
+
+    A body of unknown length may take what room there is, so that the reserve holds; the room of a
+    declared one is made sure of here.
+    """
+    limit = settings.UPLOAD_MAX_SIZE or None
+    room = storage.room()
+    if limit is not None and length is not None and length > limit + FORM_OVERHEAD:
+        raise Problem(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            "too-large",
+            "The upload is too large",
+            f"The request has {length} bytes, and {limit} are the most. Send less at a time,"
+            " or ask the administrator to raise the limit.",
+            numbers={"size": length, "max_size": limit},
+        )
+    if room == 0 or (length is not None and length > room):
+        size = {} if length is None else {"size": length}
+        raise Problem(
+            HTTPStatus.INSUFFICIENT_STORAGE,
+            "no-space",
+            "Not enough space on the server",
+            f"{room} bytes are free for uploads"
+            + (f", and {length} are needed." if length is not None else ".")
+            + " Nothing was sent. Ask the administrator to make room.",
+            numbers={**size, "free": room},
+        )
+    if length is None:
+        return room if limit is None else min(limit, room)
+    return limit
+
+
+@csrf_exempt  # the grant is the proof: authorize looked at where the request came from
+@require_POST
+def complete(request: HttpRequest) -> HttpResponse:
+    """Record the files of one request, all or none, and answer the client."""
+    grant = Grant.read(handoff.read_grant(request.headers))
+    form = handoff.read_complete(request.POST)
+    _check_files(form, grant)
+    owner = grant.owner()
+    uploads = [
+        Upload(
+            owner=owner,
+            name=file.name,
+            size=file.size,
+            sha256=file.sha256,
+            content_type=file.content_type,
+            fields=form.fields,
+        )
+        for file in form.files
+    ]
+    moves = [(f.path, u.stored_path) for f, u in zip(form.files, uploads, strict=True)]
+    # The commit is inside the claim, so that a commit that fails moves the files back.
+    with storage.claimed(moves), transaction.atomic():
+        Upload.objects.bulk_create(uploads)
+    for upload in uploads:
+        logger.info("upload %s complete: %d bytes, user %d", upload.id, upload.size, owner.pk)
+    if wants_page(request):
+        return _to_table(request, uploads)
+    return JsonResponse(
+        {"detail": "Upload Complete", "uploads": [describe(request, u) for u in uploads]}
+    )
+
+
+def _check_files(form: handoff.CompleteForm, grant: Grant) -> None:
+    if len({file.path for file in form.files}) < len(form.files):
+        raise Problem(
+            HTTPStatus.BAD_REQUEST,
+            "not-in-store",
+            "The received files cannot be claimed",
+            "Two files of the form have one path. Send them again.",
+        )
+    for file in form.files:
+        storage.verify(file)
+        if grant.max_size is not None and file.size > grant.max_size:
+            raise Problem(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                "too-large",
+                "The file is too large",
+                f"{file.name} has {file.size} bytes, and {grant.max_size} are the most.",
+                numbers={"size": file.size, "max_size": grant.max_size},
+            )
+
+
+def _to_table(request: HttpRequest, uploads: list[Upload]) -> HttpResponse:
+    names = uploads[0].name if len(uploads) == 1 else f"{len(uploads)} files"
+    messages.success(request, f"Upload complete: {names}")
+    response = HttpResponseRedirect(reverse("uploads"))
+    response.status_code = HTTPStatus.SEE_OTHER
+    return response
+
+
+def describe(request: HttpRequest, upload: Upload) -> dict[str, str | int]:
+    """Return an upload as clients get it in JSON."""
+    return {
+        "id": str(upload.id),
+        "name": upload.name,
+        "size": upload.size,
+        "sha256": upload.sha256,
+        "url": request.build_absolute_uri(upload.get_download_url()),
+    }

@@ -1,0 +1,93 @@
+"""Pages and downloads. nginx sends the file itself: Django answers with its place."""
+
+from http import HTTPStatus
+from typing import Final
+from uuid import UUID
+
+from django.conf import settings
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils.http import content_disposition_header
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_safe
+
+from accounts.authentication import Identity, identified
+from config.problems import Problem
+from uploads.handoff_views import describe
+from uploads.models import Upload
+from uploads.storage import room
+
+PAGE_SIZE: Final = 50
+PROTECTED: Final = "/protected/"
+
+
+@csrf_exempt  # refused below with a reason, which the CSRF page would hide
+def upload_page(request: HttpRequest) -> HttpResponse:
+    """Show the page with the drop zone. Its POST is nginx's."""
+    if request.method not in {"GET", "HEAD"}:
+        raise Problem(
+            HTTPStatus.METHOD_NOT_ALLOWED,
+            "method",
+            "This request should have gone to the upload module",
+            "nginx receives uploads at this address: its location needs the `upload` directives.",
+            headers={"Allow": "GET, HEAD"},
+        )
+    return _upload_page(request)
+
+
+@identified
+def _upload_page(request: HttpRequest, identity: Identity) -> HttpResponse:
+    return render(
+        request,
+        "uploads/upload.html",
+        {"user": identity.user, "max_size": settings.UPLOAD_MAX_SIZE, "room": room()},
+    )
+
+
+@require_safe
+@identified
+def upload_table(request: HttpRequest, identity: Identity) -> HttpResponse:
+    """List a user's own uploads, newest first; staff sees everybody's."""
+    uploads = Upload.objects.visible_to(identity.user).select_related("owner")
+    page = Paginator(uploads, PAGE_SIZE).get_page(request.GET.get("page"))
+    return render(request, "uploads/table.html", {"user": identity.user, "page": page})
+
+
+@require_safe
+@identified
+def upload_detail(request: HttpRequest, identity: Identity, upload_id: UUID) -> HttpResponse:
+    """Describe one upload in JSON."""
+    upload = _visible(identity, upload_id)
+    return JsonResponse(
+        {
+            **describe(request, upload),
+            "state": upload.state,
+            "content_type": upload.content_type,
+            "fields": upload.fields,
+            "created": upload.created.isoformat(),
+        }
+    )
+
+
+@require_safe
+@identified
+def download(request: HttpRequest, identity: Identity, upload_id: UUID) -> HttpResponse:  # noqa: ARG001
+    """Tell nginx which file to send, under its client's name and always to be saved."""
+    upload = _visible(identity, upload_id)
+    response = HttpResponse(content_type=upload.content_type or "application/octet-stream")
+    response.headers["X-Accel-Redirect"] = PROTECTED + upload.stored_path
+    response.headers["Content-Disposition"] = (
+        content_disposition_header(as_attachment=True, filename=upload.name) or "attachment"
+    )
+    response.headers["Repr-Digest"] = upload.repr_digest
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response
+
+
+def _visible(identity: Identity, upload_id: UUID) -> Upload:
+    upload = Upload.objects.visible_to(identity.user).filter(pk=upload_id).first()
+    if upload is None:
+        # The same for a stranger's upload and for none, so that ids cannot be tried out.
+        raise Http404
+    return upload
