@@ -928,19 +928,19 @@ def busy(answer: Answer, settings: Settings, _: HashedFile) -> PushError:
 
 def unauthorized(answer: Answer, settings: Settings, _: HashedFile) -> PushError:
     """Explain a 401: what was sent as a token, and how to get one that works."""
-    make = (
-        f"make one at {settings.base}/ and give it with --token-file, PUSH_TOKEN or `token` "
-        "in push.conf"
+    remedy = (
+        "ask the server's operator for one and give it with --token-file, PUSH_TOKEN or "
+        "`token` in push.conf"
     )
     if settings.token:
         sentence = (
             f"{settings.base} does not accept the token from {settings.token.origin}"
-            f"{answer.aside}: {make}."
+            f"{answer.aside}: {remedy}."
         )
     elif settings.withheld:
-        sentence = f"{settings.base} wants a token, and {settings.withheld}: {make}."
+        sentence = f"{settings.base} wants a token, and {settings.withheld}: {remedy}."
     else:
-        sentence = f"{settings.base} wants a token and none is set: {make}."
+        sentence = f"{settings.base} wants a token and none is set: {remedy}."
     return PushError(Exit.AUTH, sentence)
 
 

@@ -68,7 +68,7 @@ def test_a_401_without_a_token_says_how_to_make_one(push: Push, serve: Serve) ->
     server = serve(refusing("401 Unauthorized"))
     sentence = push(push.file(size=9), to=server).sentence
     assert "wants a token and none is set" in sentence
-    assert f"make one at http://localhost:{server.port}/ " in sentence
+    assert "ask the server's operator for one and give it with --token-file" in sentence
     assert "PUSH_TOKEN" in sentence
 
 
