@@ -1,0 +1,134 @@
+"""The nginx configuration under test: the kit's own location first, then one location for each behaviour."""
+
+HTTP = """
+    subrequest_output_buffer_size 16k;
+"""
+
+# what a location needs to receive files; the rest of each location is what it is there for
+RECEIVE = """
+            upload_store @store@;
+            upload_set_form_field file.field $upload_field_name;
+            upload_set_form_field file.name $upload_file_name;
+            upload_set_form_field file.type $upload_content_type;
+            upload_set_form_field file.path $upload_tmp_path;
+            upload_aggregate_form_field file.size $upload_file_size;
+            upload_aggregate_form_field file.sha256 $upload_file_sha256;
+            upload_pass_form_field "^[A-Za-z0-9_-]+$";
+            upload_cleanup 400-599;
+"""
+
+PLAIN = RECEIVE + "            upload_pass /complete/;\n"
+
+
+def location(name, more):
+    return f"        location {name} {{{more}        }}\n"
+
+
+LOCATIONS = (
+    location(
+        "= /upload",
+        PLAIN
+        + """
+            upload_authorize /internal/authorize;
+            upload_authorize_set $upload_grant $upstream_http_x_upload_grant;
+            upload_store_access user:rw group:r;
+            error_page 405 = @app;
+            error_page 400 408 413 415 500 502 503 504 507 @problem;
+""",
+    )
+    + location(
+        "= /internal/authorize",
+        """
+            internal;
+            proxy_pass http://app;
+            proxy_pass_request_body off;
+            proxy_set_header Connection "";
+            proxy_set_header Content-Length "";
+            proxy_set_header X-Upload-Shape form;
+            proxy_set_header X-Upload-Method $request_method;
+            proxy_set_header X-Upload-Uri $request_uri;
+            proxy_set_header X-Upload-Request-Length $content_length;
+            proxy_hide_header X-Upload-Grant;
+""",
+    )
+    + location(
+        "/complete/",
+        """
+            internal;
+            proxy_pass http://app;
+            proxy_set_header Connection "";
+            proxy_set_header X-Upload-Grant $upload_grant;
+""",
+    )
+    + location(
+        "@app",
+        """
+            proxy_pass http://app;
+""",
+    )
+    + location(
+        "@complete",
+        """
+            proxy_pass http://app;
+""",
+    )
+    + location(
+        "@problem",
+        """
+            internal;
+            default_type application/problem+json;
+            return 200 '{"type":"about:blank","status":$status,"detail":"$upload_error"}';
+""",
+    )
+    + location(
+        "= /other",
+        """
+            return 200 "[$upload_file_name$upload_file_size$upload_file_sha256$upload_error]";
+""",
+    )
+)
+
+LOCATIONS += "".join(
+    [
+        location("= /plain", PLAIN),
+        location("= /small-body", "client_max_body_size 10k;" + PLAIN),
+        location("= /small-header", "upload_max_part_header_len 128;" + PLAIN),
+        location("= /small-form", "upload_max_output_body_len 2000;" + PLAIN),
+        location("= /small-file", "upload_max_file_size 1000;" + PLAIN),
+        location("= /small-file-reject", "upload_max_file_size 1000; upload_max_file_size_action reject;" + PLAIN),
+        location("= /tame", "upload_tame_arrays on;" + PLAIN),
+        location("= /args", "upload_pass_args on;" + PLAIN),
+        location("= /no-fsync", "upload_fsync off;" + PLAIN),
+        location("= /threads", "aio threads;" + PLAIN),
+        location("= /small-buffer", "upload_buffer_size 128; client_body_buffer_size 1k;" + PLAIN),
+        location("= /large-buffer", "client_body_buffer_size 1m;" + PLAIN),
+        location("= /named", RECEIVE + "upload_pass @complete;"),
+        location("= /variables", RECEIVE + "set $to /complete/variables; upload_pass $to?from=nginx;"),
+        location("= /silent", "upload_store @store@; upload_pass /complete/;"),
+        location("= /headers", 'upload_add_header X-One $request_method; upload_add_header X-None "";' + PLAIN),
+        location(
+            "= /keep",
+            RECEIVE.replace("upload_cleanup 400-599;", "upload_cleanup 500 505-599;") + "upload_pass /complete/;",
+        ),
+        location("= /access", "upload_store_access user:rw group:rw all:r;" + PLAIN),
+        location("= /full", PLAIN.replace("@store@", "@full@")),
+        location("= /large", "aio threads;" + PLAIN.replace("@store@", "@large@")),
+        location("= /missing", PLAIN.replace("@store@", "/nowhere/$host")),
+        location("= /levels", PLAIN.replace("@store@", "@directory@/levels 1 2")),
+        location("= /levels-on-demand", PLAIN.replace("@store@", "@directory@/$arg_where 2 1")),
+        location("= /denied", "upload_authorize /internal/denied;" + PLAIN),
+        location("= /internal/denied", "internal; return 403;"),
+        location("= /down", "upload_authorize /internal/down;" + PLAIN),
+        location("= /internal/down", "internal; proxy_pass @down@; proxy_pass_request_body off;"),
+        location("= /down-complete", RECEIVE + "upload_pass /internal/down-complete;"),
+        location("= /internal/down-complete", "internal; proxy_pass @down@;"),
+        location("= /loop", RECEIVE + "upload_pass /plain;"),
+        location(
+            "= /uppercase",
+            "upload_aggregate_form_field sha $upload_file_sha256_uc;"
+            "upload_set_form_field $upload_field_name.n $upload_file_number;"
+            'upload_set_form_field "$http_x_absent" skipped;'
+            "upload_store @store@; upload_pass /complete/;",
+        ),
+    ]
+)
