@@ -1,4 +1,5 @@
-"""Pack a build context into a tar archive whose bytes depend on the files' names, modes and contents alone."""
+"""Pack a build context into an archive that depends on names, modes and contents alone."""
+# ruff: noqa: INP001 - Ansible runs a module as a file, not out of a package
 
 from __future__ import annotations
 
@@ -20,12 +21,19 @@ DOCUMENTATION = r"""
 module: build_context
 short_description: Pack a build context reproducibly
 description:
-  - Writes the folder as an uncompressed tar archive with sorted names and no times or owners, so that its digest says
-    whether an image must be built again, and so that the builder's cache holds.
+  - Writes the folder as an uncompressed tar archive with sorted names and no times or owners, so
+    that its digest says whether an image must be built again, and the builder's cache holds.
 options:
   src: {type: path, required: true, description: The folder.}
-  dest: {type: path, required: true, description: "The archive, written when its content differs (mode 0600)."}
-  exclude: {type: list, elements: str, default: [], description: Shell patterns of names to leave out.}
+  dest:
+    type: path
+    required: true
+    description: The archive, written when its content differs (mode 0600).
+  exclude:
+    type: list
+    elements: str
+    default: []
+    description: Shell patterns of names to leave out.
 """
 
 RETURN = r"""
@@ -34,10 +42,11 @@ sha256: {type: str, returned: always, description: Digest of the archive, lower-
 
 
 def files_of(src: Path, exclude: list[str]) -> Iterator[Path]:
-    """Regular files and links below src in sorted order; a folder whose name is excluded is not entered."""
+    """Yield regular files and links in sorted order; a folder that is excluded is not entered."""
     for folder, folders, names in os.walk(src):
         folders[:] = sorted(n for n in folders if not any(fnmatch.fnmatch(n, p) for p in exclude))
-        for name in sorted(names):
+        links = [name for name in folders if Path(folder, name).is_symlink()]
+        for name in sorted([*names, *links]):
             if not any(fnmatch.fnmatch(name, p) for p in exclude):
                 yield Path(folder, name)
 
@@ -47,6 +56,8 @@ def pack(src: Path, exclude: list[str]) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for path in files_of(src, exclude):
+            # Hard links are files like any other: how a checkout was copied must not show.
+            tar.inodes = {}  # type: ignore[attr-defined]
             info = tar.gettarinfo(path, arcname=str(path.relative_to(src)))
             info.mtime = 0
             info.uid = info.gid = 0
@@ -71,7 +82,9 @@ def main() -> None:
     )
     src, dest = Path(module.params["src"]), Path(module.params["dest"])
     if not (src / "Dockerfile").is_file():
-        module.fail_json(msg=f"{src} has no Dockerfile: set build_context to the folder that holds it")
+        module.fail_json(
+            msg=f"{src} has no Dockerfile: set build_context to the folder that holds it"
+        )
     archive = pack(src, module.params["exclude"])
     changed = not dest.is_file() or dest.read_bytes() != archive
     if changed and not module.check_mode:

@@ -1,0 +1,146 @@
+"""What the scenarios' tests share: the deployed site as a client sees it from outside."""
+
+from __future__ import annotations
+
+import configparser
+import http.client
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+MULTIPART = "multipart/form-data; boundary=frontier"
+
+
+@dataclass
+class Answer:
+    """Status, headers (lower-case names) and body of one answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        """The problem document (RFC 9457); fails for anything else."""
+        assert self.headers["content-type"] == "application/problem+json", self
+        document = json.loads(self.body)
+        assert document["status"] == self.status
+        assert document["title"]
+        assert document["detail"]
+        return dict(document)
+
+
+@dataclass
+class Site:
+    """One deployed service, reached over the network; plain HTTP when there is no CA file."""
+
+    host: str
+    port: int
+    token: str
+    ca_file: str = ""
+
+    def connect(self) -> socket.socket:
+        """Return a connected socket, TLS verified against the site's CA."""
+        raw = socket.create_connection((self.host, self.port), timeout=60)
+        if not self.ca_file:
+            return raw
+        context = ssl.create_default_context(cafile=self.ca_file)
+        return context.wrap_socket(raw, server_hostname=self.host)
+
+    def head(self, *headers: str, token: str | None = None, path: str = "/upload") -> bytes:
+        """Return the head of a POST with the site's token (or the given one; empty is none)."""
+        token = self.token if token is None else token
+        lines = [f"POST {path} HTTP/1.1", f"Host: {self.host}:{self.port}", *headers]
+        if token:
+            lines.append(f"Authorization: Bearer {token}")
+        return "\r\n".join([*lines, "", ""]).encode()
+
+    def exchange(self, *pieces: bytes, cut: bool = False) -> Answer:
+        """Send the pieces, then read one answer; cut ends our side of the connection first."""
+        with self.connect() as connection:
+            for piece in pieces:
+                connection.sendall(piece)
+            if cut:
+                connection.shutdown(socket.SHUT_WR)
+            response = http.client.HTTPResponse(connection)
+            response.begin()
+            headers = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, headers, response.read())
+
+    def post(self, body: bytes, *headers: str, token: str | None = None) -> Answer:
+        """Post a whole body with its length."""
+        length = f"Content-Length: {len(body)}"
+        return self.exchange(
+            self.head(f"Content-Type: {MULTIPART}", length, *headers, token=token), body
+        )
+
+    def get(self, path: str, *headers: str) -> Answer:
+        """Get a path as the owner of the token."""
+        head = self.head(*headers, path=path).replace(b"POST", b"GET", 1)
+        return self.exchange(head)
+
+
+def form(name: str, content: bytes, *, close: bool = True) -> bytes:
+    """Return a multipart body with one file, called name as the browser would send it."""
+    head = f'--frontier\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'
+    return head.encode() + content + (b"\r\n--frontier--\r\n" if close else b"")
+
+
+@pytest.fixture(scope="session")
+def push_config() -> Path:
+    """The configuration that the deployment wrote for push.py."""
+    return Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "push.conf")
+
+
+@pytest.fixture(scope="session")
+def site(push_config: Path) -> Site:
+    """The deployed service."""
+    config = configparser.ConfigParser()
+    config.read(push_config)
+    section = config["default"]
+    return Site(section["host"], section.getint("port"), section["token"], section["ca_file"])
+
+
+@pytest.fixture(scope="session")
+def push(push_config: Path) -> Any:
+    """Run push.py as its user would: a function of its arguments, and of further environment."""
+
+    def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, ROOT / "push.py", *arguments],
+            env={**os.environ, "PUSH_CONFIG": str(push_config), **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=900,
+        )
+
+    return run
+
+
+@pytest.fixture
+def nothing_left(host: Any) -> Any:
+    """Fail when the test leaves a file that was not there, or when nginx lost a worker."""
+
+    def state() -> tuple[str, str]:
+        files = host.check_output("find /srv/upload -type f | sort")
+        workers = host.check_output("pgrep -u 10470 -f 'nginx: worker'")
+        return files, workers
+
+    before = state()
+    yield
+    # A client that is gone is noticed a moment later.
+    deadline = time.monotonic() + 15
+    while (after := state()) != before and time.monotonic() < deadline:
+        pass
+    assert after == before
