@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import ssl
 import subprocess
 import sys
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 SOURCE = Path(__file__).resolve().parents[2] / "push.py"
 PROGRESS = re.compile(r"\[\d+ of \d+ MB\]")
+
+
+def listen_to_interrupts() -> None:
+    """Undo what a shell does to what it starts in the background: to ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @dataclass
@@ -81,12 +87,22 @@ class Push:
         env = {**self.env, **options.pop("env", {})}
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(
-            command, env=env, cwd=self.home, text=True, encoding="utf-8", **{**pipes, **options}
+            command,
+            env=env,
+            cwd=self.home,
+            text=True,
+            encoding="utf-8",
+            preexec_fn=listen_to_interrupts,  # noqa: PLW1509 - no thread of ours holds a lock then
+            **{**pipes, **options},
         )
 
     def _finish(self, process: subprocess.Popen[str]) -> Outcome:
         with process:
-            out, err = process.communicate(timeout=50)
+            try:
+                out, err = process.communicate(timeout=50)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
         return Outcome(process.returncode, out, err)
 
     def file(self, name: str = "run.bam", *, size: int = 0, content: bytes = b"") -> Path:

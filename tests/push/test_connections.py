@@ -251,7 +251,10 @@ def test_ctrl_c_says_one_line_and_exits_with_130(push: Push, serve: Serve, eithe
     with process:
         assert under_way.wait(30)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        try:
+            out, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == INTERRUPTED
     assert (out, err.count("\n")) == ("", 1)
     assert "interrupted" in err

@@ -58,26 +58,26 @@ def compose(host: Any) -> Iterator[str]:
     """The running project, as the command that addresses it."""
     host.check_output("DEBIAN_FRONTEND=noninteractive apt-get install -y -qq docker-compose")
     for name in FILES:
-        write(host, f"/root/trial/{name}", (ROOT / name).read_text())
+        write(host, f"/opt/upload-trial/{name}", (ROOT / name).read_text())
     images = {
         name: host.check_output(f"docker inspect -f '{{{{.Config.Image}}}}' upload-{name}")
         for name in ("nginx", "app")
     }
-    write(host, "/root/trial/.env", ENVIRONMENT.format(**images))
-    write(host, "/root/trial/compose.override.yaml", OVERRIDE)
+    write(host, "/opt/upload-trial/.env", ENVIRONMENT.format(**images))
+    write(host, "/opt/upload-trial/compose.override.yaml", OVERRIDE)
     host.check_output(
         "mkdir -p /mnt/small-store && mount -t tmpfs -o size=16m tmpfs /mnt/small-store"
         " && install -d -o 10470 -g 10470 -m 2770 /mnt/small-store /mnt/small-store/incoming"
         " /mnt/small-store/files /mnt/small-store/tmp"
     )
-    command = "docker compose --project-directory /root/trial"
+    command = "docker compose --project-directory /opt/upload-trial"
     try:
         started = host.run(f"{command} up -d --wait")
         assert started.rc == 0, started.stderr + host.run(f"{command} logs").stdout
         yield command
     finally:
         host.run(f"{command} down --volumes")
-        host.run("umount /mnt/small-store; rm -rf /root/trial /mnt/small-store")
+        host.run("umount /mnt/small-store; rm -rf /opt/upload-trial /mnt/small-store")
 
 
 @pytest.fixture(scope="module")
