@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 PROGRAM = "push.py"
-__version__ = "1.0.0"
+__version__ = "0.1.0"
 
 BESIDE = Path(__file__).resolve().parent
 
