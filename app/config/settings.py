@@ -39,6 +39,8 @@ UPLOAD_FILES_DIR = ENVIRONMENT.path("UPLOAD_FILES_DIR", "/srv/upload/files")
 
 # Bytes that one file, and one request without its multipart overhead, may have; 0 is no limit.
 UPLOAD_MAX_SIZE = ENVIRONMENT.integer("UPLOAD_MAX_SIZE", 0)
+# Bytes that part headers and plain fields may make a body longer than its file.
+UPLOAD_FORM_OVERHEAD = ENVIRONMENT.integer("UPLOAD_FORM_OVERHEAD", 1024**2)
 # Bytes of free space that uploads never use, so that the database and the logs go on.
 UPLOAD_RESERVE_BYTES = ENVIRONMENT.integer("UPLOAD_RESERVE_BYTES", 1024**3)
 # Seconds from authorize to complete: 50 GB at 1 Mbit/s takes four and a half days.

@@ -2,7 +2,6 @@
 
 import logging
 from http import HTTPStatus
-from typing import Final
 
 from django.conf import settings
 from django.contrib import messages
@@ -19,9 +18,6 @@ from uploads.grants import Grant
 from uploads.models import Upload
 
 logger = logging.getLogger(__name__)
-
-# Part headers and plain fields may make a body this much longer than the largest file.
-FORM_OVERHEAD: Final = 1024**2
 
 
 @require_GET
@@ -53,7 +49,7 @@ def _limit(length: int | None) -> int | None:
     """
     limit = settings.UPLOAD_MAX_SIZE or None
     room = storage.room()
-    if limit is not None and length is not None and length > limit + FORM_OVERHEAD:
+    if limit is not None and length is not None and length > limit + settings.UPLOAD_FORM_OVERHEAD:
         raise Problem(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             "too-large",

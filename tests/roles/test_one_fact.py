@@ -42,6 +42,11 @@ def test_one_size_limit_is_the_same_number_of_bytes_for_nginx_and_for_the_app(
     assert {isinstance(found, int) for found in sizes} == {True}
 
 
+def test_what_a_form_may_have_besides_its_file_is_the_same_for_nginx_and_for_the_app() -> None:
+    for role in ("app", "nginx_upload"):
+        assert value(role, f"{role}_form_overhead", upload_form_overhead="4m") == 4 * 1024**2
+
+
 def test_the_space_to_keep_reaches_the_app_in_bytes() -> None:
     assert value("app", "app_reserve", upload_reserve="2g") == 2 * 1024**3
 

@@ -42,6 +42,7 @@ def test_the_app_is_told_what_the_site_says() -> None:
         "UPLOAD_ALLOWED_HOSTS": "upload.test,192.0.2.7,localhost,127.0.0.1,[::1]",
         "UPLOAD_DATABASE_URL": "postgresql://upload@/upload?host=/var/run/postgresql",
         "UPLOAD_MAX_SIZE": str(12 * 1024**3),
+        "UPLOAD_FORM_OVERHEAD": str(1024**2),
         "UPLOAD_RESERVE_BYTES": str(2 * 1024**3),
         "UPLOAD_GRANT_MAX_AGE": "604800",
         "UPLOAD_TIME_ZONE": "UTC",
