@@ -42,6 +42,13 @@ def test_a_refusal_names_the_limit_and_what_raises_it() -> None:
     ) in block(text, 'map "$status $uri" $upload_problem_default')
 
 
+def test_every_refusal_has_a_detail() -> None:
+    details = block(conf(), 'map "$status $uri" $upload_problem_default')
+    assert '"~^400 "' in details
+    assert 'default "nginx refused' in details
+    assert '""' not in details
+
+
 def test_the_redirect_names_a_port_that_browsers_do_not_know() -> None:
     text = conf(upload_https_port=8443, upload_http_port=8080)
     assert "        listen 8080 reuseport;\n" in text
