@@ -1,9 +1,10 @@
 #!/bin/bash
 # Builds the test stage of the image and runs every test in it: the C units under sanitizers, then a real nginx.
 #
-#   BASE_IMAGE=... [BUILD_CA=bundle.pem] [SANITIZE=1] images/nginx-upload/test.sh [pytest arguments]
+#   BASE_IMAGE=... [BUILD_CA=bundle.pem] [SANITIZE=1 | VALGRIND=1] [PURGE=1] images/nginx-upload/test.sh [pytest arguments]
 #
-# SANITIZE=1 runs nginx with the module built for the address and undefined-behaviour sanitizers.
+# SANITIZE=1 compiles nginx and the module from source with the address and undefined-behaviour sanitizers, VALGRIND=1 for
+# valgrind, which takes about half an hour. PURGE=1 removes the image afterwards.
 set -euo pipefail
 
 : "${BASE_IMAGE:?the image to build on, a root file system of Debian 13}"
@@ -14,12 +15,27 @@ if [[ -n ${BUILD_CA:-} ]]; then
     secret=(--secret "id=build_ca,src=$BUILD_CA")
 fi
 
-image=$(DOCKER_BUILDKIT=1 "${DOCKER:-docker}" build --quiet "${secret[@]}" --build-arg "BASE_IMAGE=$BASE_IMAGE" --target test .)
+target=(--target test)
+watcher=
+if [[ -n ${SANITIZE:-} ]]; then
+    target=(--target test-watched --build-arg "SANITIZERS=-fsanitize=address,undefined")
+    watcher=sanitizers
+elif [[ -n ${VALGRIND:-} ]]; then
+    target=(--target test-watched)
+    watcher=valgrind
+fi
 
-# no network but loopback; a store of one megabyte for the tests of a full disk, and one on a disk for large files
-exec "${DOCKER:-docker}" run --rm --network none --read-only --cap-drop ALL \
+image=$(DOCKER_BUILDKIT=1 "${DOCKER:-docker}" build --quiet "${secret[@]}" --build-arg "BASE_IMAGE=$BASE_IMAGE" "${target[@]}" .)
+if [[ ${PURGE:-} == 1 ]]; then
+    trap '"${DOCKER:-docker}" image rm "$image" >/dev/null' EXIT
+fi
+
+# no network but loopback; a store of one megabyte for the tests of a full disk, one on a file system that cannot be
+# written, and one on a disk for large files
+"${DOCKER:-docker}" run --rm --network none --read-only --cap-drop ALL \
     --tmpfs /tmp:exec,mode=1777 \
     --tmpfs /full:size=1m,mode=1777 --env UPLOAD_TEST_FULL=/full \
+    --tmpfs /readonly:ro,mode=1777 --env UPLOAD_TEST_READONLY=/readonly \
     --volume /large --env UPLOAD_TEST_LARGE=/large \
-    --env "UPLOAD_TEST_SANITIZE=${SANITIZE:-}" \
+    --env "UPLOAD_TEST_WATCHER=$watcher" \
     "$image" python3 -m pytest -p no:cacheprovider "$@"

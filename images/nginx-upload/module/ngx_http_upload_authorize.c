@@ -13,14 +13,18 @@ static ngx_int_t ngx_http_upload_authorize_done(ngx_http_request_t *r,
 static void ngx_http_upload_authorized(ngx_http_request_t *r);
 static ngx_int_t ngx_http_upload_authorize_variables(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx);
-static ngx_int_t ngx_http_upload_authorize_size(ngx_http_upload_ctx_t *ctx);
-static ngx_table_elt_t *ngx_http_upload_find_header(ngx_list_t *headers,
+static ngx_int_t ngx_http_upload_authorize_grant(ngx_http_request_t *r,
+    ngx_http_upload_ctx_t *ctx);
+static ngx_str_t *ngx_http_upload_answer(ngx_http_upload_ctx_t *ctx,
     ngx_str_t *name);
 static void ngx_http_upload_relay(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx);
 
 
 static ngx_str_t  ngx_http_upload_max_size = ngx_string("X-Upload-Max-Size");
+static ngx_str_t  ngx_http_upload_path = ngx_string("X-Upload-Path");
+static ngx_str_t  ngx_http_upload_offset = ngx_string("X-Upload-Offset");
+static ngx_str_t  ngx_http_upload_length = ngx_string("X-Upload-Length");
 
 
 ngx_int_t
@@ -73,6 +77,7 @@ ngx_http_upload_authorize(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
 
     r->write_event_handler = ngx_http_upload_authorized;
     r->main->count++;
+    ctx->held = 1;
 
     return NGX_DONE;
 }
@@ -182,19 +187,15 @@ ngx_http_upload_authorized(ngx_http_request_t *r)
         return;
     }
 
-    if (ngx_http_upload_authorize_size(ctx) != NGX_OK) {
-        ngx_http_upload_fail(r, ctx, NGX_HTTP_BAD_GATEWAY);
-        return;
-    }
+    rc = ngx_http_upload_authorize_grant(r, ctx);
 
-    rc = ngx_http_upload_receive(r, ctx);
+    if (rc == NGX_OK) {
+        rc = ngx_http_upload_receive(r, ctx);
+    }
 
     if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
         ngx_http_upload_fail(r, ctx, rc);
-        return;
     }
-
-    ngx_http_finalize_request(r, NGX_DONE);
 }
 
 
@@ -244,8 +245,51 @@ ngx_http_upload_authorize_variables(ngx_http_request_t *r,
 }
 
 
+/* what the answer allows, and where the body is to go */
+
 static ngx_int_t
-ngx_http_upload_authorize_size(ngx_http_upload_ctx_t *ctx)
+ngx_http_upload_authorize_grant(ngx_http_request_t *r,
+    ngx_http_upload_ctx_t *ctx)
+{
+    ngx_str_t  *size, *path;
+
+    size = ngx_http_upload_answer(ctx, &ngx_http_upload_max_size);
+
+    if (size) {
+        ctx->granted_size = ngx_atoof(size->data, size->len);
+
+        if (ctx->granted_size == NGX_ERROR) {
+            ngx_log_error(NGX_LOG_ERR, ctx->log, 0,
+                          "\"upload_authorize\" answered with an invalid "
+                          "\"X-Upload-Max-Size: %V\"", size);
+            return ngx_http_upload_reason(r, ctx, NGX_HTTP_BAD_GATEWAY,
+                                          "the answer of upload_authorize has "
+                                          "an invalid X-Upload-Max-Size");
+        }
+
+        if (ctx->granted_size == 0) {
+            ctx->granted_size = -1;
+        }
+    }
+
+    path = ngx_http_upload_answer(ctx, &ngx_http_upload_path);
+
+    if (path == NULL || !ctx->conf->append) {
+        return NGX_OK;
+    }
+
+    ctx->shape = ngx_http_upload_append;
+
+    return ngx_http_upload_append_grant(r, ctx, path,
+                         ngx_http_upload_answer(ctx, &ngx_http_upload_offset),
+                         ngx_http_upload_answer(ctx, &ngx_http_upload_length));
+}
+
+
+/* a header of the subrequest's answer, hidden or not; NULL without one */
+
+static ngx_str_t *
+ngx_http_upload_answer(ngx_http_upload_ctx_t *ctx, ngx_str_t *name)
 {
     ngx_table_elt_t     *h;
     ngx_http_request_t  *sr;
@@ -255,34 +299,18 @@ ngx_http_upload_authorize_size(ngx_http_upload_ctx_t *ctx)
 
     if (sr->upstream) {
         h = ngx_http_upload_find_header(&sr->upstream->headers_in.headers,
-                                        &ngx_http_upload_max_size);
+                                        name);
     }
 
     if (h == NULL) {
-        h = ngx_http_upload_find_header(&sr->headers_out.headers,
-                                        &ngx_http_upload_max_size);
+        h = ngx_http_upload_find_header(&sr->headers_out.headers, name);
     }
 
-    if (h == NULL) {
-        return NGX_OK;
-    }
-
-    ctx->granted_size = ngx_atoof(h->value.data, h->value.len);
-
-    if (ctx->granted_size == NGX_ERROR) {
-        ngx_log_error(NGX_LOG_ERR, ctx->log, 0,
-                      "\"upload_authorize\" answered with an invalid "
-                      "\"X-Upload-Max-Size: %V\"", &h->value);
-        ngx_str_set(&ctx->error, "the answer of upload_authorize has an "
-                                 "invalid X-Upload-Max-Size");
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
+    return h ? &h->value : NULL;
 }
 
 
-static ngx_table_elt_t *
+ngx_table_elt_t *
 ngx_http_upload_find_header(ngx_list_t *headers, ngx_str_t *name)
 {
     ngx_uint_t        i;

@@ -1,7 +1,7 @@
 
 /*
- * Reads the request body, unbuffered, and turns what the parser finds into
- * files and form fields.
+ * Reads the request body, unbuffered, and hands it on: to the parser, or to
+ * the file as it is.
  */
 
 
@@ -10,24 +10,31 @@
 
 /*
  * So much of one body is taken before other connections get their turn:
- * about a millisecond of hashing and writing.
+ * about a millisecond of receiving.
  */
-#define NGX_HTTP_UPLOAD_TURN  (1024 * 1024)
+#define NGX_HTTP_UPLOAD_TURN   (1024 * 1024)
+
+/* less than that is not worth waking up a thread: more may come */
+#define NGX_HTTP_UPLOAD_BATCH  (16 * 1024)
+
+/* the longest that upload_limit_rate waits at a time */
+#define NGX_HTTP_UPLOAD_DELAY  1000
 
 
 static void ngx_http_upload_read_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_upload_broken(ngx_http_request_t *r,
+    ngx_http_upload_ctx_t *ctx, ngx_int_t rc);
+static ngx_int_t ngx_http_upload_delay(ngx_http_request_t *r,
+    ngx_http_upload_ctx_t *ctx);
+static void ngx_http_upload_stall(ngx_http_request_t *r,
+    ngx_http_upload_ctx_t *ctx);
 static void ngx_http_upload_yield(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx);
 static ngx_int_t ngx_http_upload_consume(ngx_http_request_t *r,
-    ngx_http_upload_ctx_t *ctx, size_t *taken);
-static ngx_int_t ngx_http_upload_parse(ngx_http_request_t *r,
+    ngx_http_upload_ctx_t *ctx);
+static ngx_int_t ngx_http_upload_bytes(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx, ngx_buf_t *b);
-static ngx_int_t ngx_http_upload_part_begin(ngx_http_request_t *r,
-    ngx_http_upload_ctx_t *ctx);
-static ngx_int_t ngx_http_upload_part_data(ngx_http_request_t *r,
-    ngx_http_upload_ctx_t *ctx);
-static ngx_uint_t ngx_http_upload_wanted(ngx_http_upload_ctx_t *ctx);
-static void ngx_http_upload_complete(ngx_http_request_t *r,
+static void ngx_http_upload_body_end(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx);
 
 
@@ -42,6 +49,7 @@ ngx_http_upload_body_handler(ngx_http_request_t *r)
 
     r->read_event_handler = ngx_http_upload_read_handler;
 
+    ngx_http_upload_buffers_init(r, ctx);
     ngx_http_upload_process(r, ctx);
 }
 
@@ -49,20 +57,28 @@ ngx_http_upload_body_handler(ngx_http_request_t *r)
 static void
 ngx_http_upload_read_handler(ngx_http_request_t *r)
 {
+    ngx_event_t            *rev;
     ngx_http_upload_ctx_t  *ctx;
 
     ctx = ngx_http_upload_get_ctx(r);
+    rev = r->connection->read;
 
-    if (ctx->flushing || ctx->yielded) {
+    if (ctx->stalled || ctx->yielded || ctx->delayed) {
         /* the client is not to blame for the time that others take */
-        r->connection->read->timedout = 0;
+
+        if (ctx->delayed && !rev->timedout) {
+            return;
+        }
+
+        rev->timedout = 0;
     }
 
-    if (ctx->flushing) {
+    if (ctx->stalled) {
         return;
     }
 
     ctx->yielded = 0;
+    ctx->delayed = 0;
 
     ngx_http_upload_process(r, ctx);
 }
@@ -71,24 +87,43 @@ ngx_http_upload_read_handler(ngx_http_request_t *r)
 void
 ngx_http_upload_process(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
 {
-    size_t        taken;
-    ngx_int_t     rc;
-    ngx_event_t  *rev;
+    off_t      turn;
+    ngx_int_t  rc;
 
-    rev = r->connection->read;
-    taken = 0;
+    ctx->stalled = 0;
+    turn = ctx->received + NGX_HTTP_UPLOAD_TURN;
 
     for ( ;; ) {
 
-        rc = ngx_http_upload_consume(r, ctx, &taken);
+        rc = ngx_http_upload_consume(r, ctx);
+
+        if (rc == NGX_OK && ctx->broken) {
+            rc = ctx->broken;
+        }
+
+        if (rc == NGX_OK && !r->reading_body) {
+            ngx_http_upload_body_end(r, ctx);
+            return;
+        }
+
+        if (rc == NGX_OK && ctx->received >= turn) {
+            ngx_http_upload_yield(r, ctx);
+            return;
+        }
+
+        if (rc == NGX_OK && ctx->conf->limit_rate) {
+            rc = ngx_http_upload_delay(r, ctx);
+            if (rc == NGX_BUSY) {
+                return;
+            }
+        }
+
+        if (rc == NGX_OK) {
+            rc = ngx_http_upload_buffer_ready(r, ctx);
+        }
 
         if (rc == NGX_AGAIN) {
-            /* a file is being flushed */
-
-            if (rev->timer_set) {
-                ngx_del_timer(rev);
-            }
-
+            ngx_http_upload_stall(r, ctx);
             return;
         }
 
@@ -97,34 +132,131 @@ ngx_http_upload_process(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
             return;
         }
 
-        if (!r->reading_body) {
-            ngx_http_upload_complete(r, ctx);
-            return;
-        }
-
-        if (taken >= NGX_HTTP_UPLOAD_TURN) {
-            ngx_http_upload_yield(r, ctx);
-            return;
-        }
-
         rc = ngx_http_read_unbuffered_request_body(r);
 
         if (rc != NGX_OK && rc != NGX_AGAIN) {
+            rc = ngx_http_upload_broken(r, ctx, rc);
 
-#if (NGX_HTTP_V2)
-            if (r->stream && r->stream->connection->connection->error) {
-                /* core could not widen the window of a client that left */
-                rc = NGX_HTTP_CLIENT_CLOSED_REQUEST;
+            if (rc != NGX_OK) {
+                ngx_http_upload_fail(r, ctx, rc);
+                return;
             }
-#endif
 
-            ngx_http_upload_fail(r, ctx, rc);
-            return;
+            continue;
         }
 
         if (rc == NGX_AGAIN && r->request_body->bufs == NULL) {
+
+            /* nothing more has come so far */
+
+            if (!ctx->working && ctx->batch->size >= NGX_HTTP_UPLOAD_BATCH) {
+                rc = ngx_http_upload_submit(r, ctx);
+
+                if (rc != NGX_OK) {
+                    ngx_http_upload_fail(r, ctx, rc);
+                }
+            }
+
             return;
         }
+    }
+}
+
+
+/*
+ * The body breaks off.  Returns the status, or NGX_OK if what core has read
+ * before is to be taken first: it may be all that came.
+ */
+
+static ngx_int_t
+ngx_http_upload_broken(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx,
+    ngx_int_t rc)
+{
+#if (NGX_HTTP_V2)
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl, **ll;
+
+    if (r->stream && r->stream->connection->connection->error) {
+        /* core could not widen the window of a client that left */
+        rc = NGX_HTTP_CLIENT_CLOSED_REQUEST;
+    }
+#endif
+
+    if (ctx->keep == NULL) {
+        return rc;
+    }
+
+    ctx->broken = rc;
+    r->read_event_handler = ngx_http_block_reading;
+
+#if (NGX_HTTP_V2)
+
+    b = r->request_body->buf;
+
+    if (r->stream && r->connection->error && b && b->pos != b->last) {
+
+        /* it stands there as it came */
+
+        cl = ngx_alloc_chain_link(r->pool);
+        if (cl == NULL) {
+            return rc;
+        }
+
+        cl->buf = b;
+        cl->next = NULL;
+
+        for (ll = &r->request_body->bufs; *ll; ll = &(*ll)->next) { /* void */ }
+
+        *ll = cl;
+    }
+
+#endif
+
+    return NGX_OK;
+}
+
+
+/* upload_limit_rate, as an average since the request began */
+
+static ngx_int_t
+ngx_http_upload_delay(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
+{
+    off_t       excess;
+    ngx_msec_t  delay;
+
+    excess = ctx->received
+             - (off_t) ctx->conf->limit_rate * (ngx_time() - r->start_sec + 1);
+
+    if (excess <= 0) {
+        return NGX_OK;
+    }
+
+    delay = (ngx_msec_t) (excess * 1000 / ctx->conf->limit_rate + 1);
+
+    if (delay > NGX_HTTP_UPLOAD_DELAY) {
+        delay = NGX_HTTP_UPLOAD_DELAY;
+    }
+
+    ctx->delayed = 1;
+    ngx_add_timer(r->connection->read, delay);
+
+    return NGX_BUSY;
+}
+
+
+/* a thread has to get on first; the client does not have to hurry */
+
+static void
+ngx_http_upload_stall(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
+{
+    ngx_event_t  *rev;
+
+    rev = r->connection->read;
+
+    ctx->stalled = 1;
+
+    if (rev->timer_set) {
+        ngx_del_timer(rev);
     }
 }
 
@@ -153,9 +285,9 @@ ngx_http_upload_yield(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
 /* takes every buffer that core has handed on, and gives it back */
 
 static ngx_int_t
-ngx_http_upload_consume(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx,
-    size_t *taken)
+ngx_http_upload_consume(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
 {
+    off_t                     size;
     ngx_buf_t                *b;
     ngx_int_t                 rc;
     ngx_chain_t              *cl;
@@ -176,9 +308,13 @@ ngx_http_upload_consume(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx,
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
-        *taken += b->last - b->pos;
+        size = b->last - b->pos;
 
-        rc = ngx_http_upload_parse(r, ctx, b);
+        rc = (ctx->shape == ngx_http_upload_form)
+             ? ngx_http_upload_parse(r, ctx, b)
+             : ngx_http_upload_bytes(r, ctx, b);
+
+        ctx->received += size - (b->last - b->pos);
 
         if (rc != NGX_OK) {
             return rc;
@@ -192,188 +328,83 @@ ngx_http_upload_consume(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx,
 }
 
 
+/* a body that is the file itself */
+
 static ngx_int_t
-ngx_http_upload_parse(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx,
+ngx_http_upload_bytes(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx,
     ngx_buf_t *b)
 {
-    u_char                    *p;
-    ngx_int_t                  rc;
-    const u_char              *pos;
-    upload_multipart_event_e   event;
+    size_t     len;
+    ngx_int_t  rc;
 
-    for ( ;; ) {
-        pos = b->pos;
-        event = upload_multipart_next(ctx->parser, &pos, b->last);
-        b->pos = (u_char *) pos;
+    len = b->last - b->pos;
 
-        rc = NGX_OK;
-
-        switch (event) {
-
-        case UPLOAD_MULTIPART_MORE:
-            return NGX_OK;
-
-        case UPLOAD_MULTIPART_PART:
-            rc = ngx_http_upload_part_begin(r, ctx);
-            break;
-
-        case UPLOAD_MULTIPART_DATA:
-            rc = ngx_http_upload_part_data(r, ctx);
-            break;
-
-        case UPLOAD_MULTIPART_PART_END:
-            if (ctx->part == ngx_http_upload_part_file) {
-                rc = ngx_http_upload_file_end(r, ctx);
-            }
-
-            ctx->part = ngx_http_upload_part_skip;
-            break;
-
-        case UPLOAD_MULTIPART_END:
-            break;
-
-        case UPLOAD_MULTIPART_MALFORMED:
-            ctx->error.data = (u_char *) ctx->parser->reason;
-            ctx->error.len = ngx_strlen(ctx->parser->reason);
-            return NGX_HTTP_BAD_REQUEST;
-
-        case UPLOAD_MULTIPART_HEADER_LIMIT:
-            p = ngx_pnalloc(r->pool, NGX_MAX_ERROR_STR);
-            if (p == NULL) {
-                return NGX_HTTP_INTERNAL_SERVER_ERROR;
-            }
-
-            ctx->error.data = p;
-            ctx->error.len = ngx_sprintf(p, "part header is longer than %uz "
-                                         "bytes (upload_max_part_header_len)",
-                                         ctx->conf->max_part_header_len)
-                             - p;
-            return NGX_HTTP_BAD_REQUEST;
-        }
-
-        if (rc != NGX_OK) {
-            return rc;
-        }
-    }
-}
-
-
-static ngx_int_t
-ngx_http_upload_part_begin(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
-{
-    upload_part_t  *part;
-
-    part = &ctx->parser->part;
-
-    ctx->mark = upload_form_mark(&ctx->form);
-
-    if (part->file_name.len) {
-        ctx->part = ngx_http_upload_part_file;
-        return ngx_http_upload_file_begin(r, ctx);
+    if (len == 0) {
+        return NGX_OK;
     }
 
-    if (ngx_http_upload_wanted(ctx)) {
-
-        switch (upload_form_begin(&ctx->form, part->name.data,
-                                  part->name.len))
-        {
-        case UPLOAD_FORM_OK:
-            ctx->part = ngx_http_upload_part_field;
-            return NGX_OK;
-
-        case UPLOAD_FORM_NO_MEMORY:
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-
-        case UPLOAD_FORM_TOO_LARGE:
-            /* a field without room in the form is dropped */
-            break;
-        }
+    if (ctx->part == ngx_http_upload_part_skip) {
+        b->pos = b->last;
+        return NGX_OK;
     }
 
-    ctx->part = ngx_http_upload_part_skip;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_upload_part_data(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
-{
-    upload_str_t  *data;
-
-    data = &ctx->parser->data;
-
-    if (ctx->part == ngx_http_upload_part_file) {
-        return ngx_http_upload_file_data(r, ctx, data->data, data->len);
+    if (ctx->segment && ctx->segment->total
+        && ctx->queued + (off_t) len
+           > ctx->segment->last - ctx->segment->first + 1)
+    {
+        return ngx_http_upload_reason(r, ctx, NGX_HTTP_RANGE_NOT_SATISFIABLE,
+                                      "the body is longer than its range");
     }
 
-    if (ctx->part == ngx_http_upload_part_field) {
+    rc = ngx_http_upload_file_size(r, ctx,
+                                   ctx->file->offset + ctx->queued + len);
 
-        switch (upload_form_append(&ctx->form, data->data, data->len)) {
-
-        case UPLOAD_FORM_OK:
-            break;
-
-        case UPLOAD_FORM_NO_MEMORY:
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-
-        case UPLOAD_FORM_TOO_LARGE:
-            upload_form_rollback(&ctx->form, ctx->mark);
-            ctx->part = ngx_http_upload_part_skip;
-            break;
-        }
+    if (rc == NGX_HTTP_REQUEST_ENTITY_TOO_LARGE && ctx->append) {
+        ctx->append->discard = 1;
     }
 
-    return NGX_OK;
-}
-
-
-/* whether upload_pass_form_field names a plain field */
-
-static ngx_uint_t
-ngx_http_upload_wanted(ngx_http_upload_ctx_t *ctx)
-{
-#if (NGX_PCRE)
-
-    ngx_str_t  name;
-
-    name.len = ctx->parser->part.name.len;
-    name.data = (u_char *) ctx->parser->part.name.data;
-
-    if (name.len == 0 || ctx->conf->pass_fields == NULL) {
-        return 0;
+    if (rc == NGX_OK && ctx->part == ngx_http_upload_part_file) {
+        rc = ngx_http_upload_data(r, ctx, b->pos, len, 0);
     }
 
-    return ngx_regex_exec_array(ctx->conf->pass_fields, &name, ctx->log)
-           == NGX_OK;
+    if (rc == NGX_OK) {
+        b->pos = b->last;
+    }
 
-#else
-
-    return 0;
-
-#endif
+    return rc;
 }
 
 
 static void
-ngx_http_upload_complete(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
+ngx_http_upload_body_end(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
 {
-    const char  *missing;
+    ngx_int_t  rc;
 
     if (r->connection->error) {
         ngx_http_upload_fail(r, ctx, NGX_HTTP_CLIENT_CLOSED_REQUEST);
         return;
     }
 
-    missing = upload_multipart_finish(ctx->parser);
+    switch (ctx->shape) {
 
-    if (missing) {
-        ctx->error.data = (u_char *) missing;
-        ctx->error.len = ngx_strlen(missing);
+    case ngx_http_upload_form:
+        rc = ngx_http_upload_parts_end(r, ctx);
+        break;
 
-        ngx_http_upload_fail(r, ctx, NGX_HTTP_BAD_REQUEST);
+    case ngx_http_upload_raw:
+        rc = ngx_http_upload_raw_end(r, ctx);
+        break;
+
+    default: /* ngx_http_upload_append */
+        rc = ngx_http_upload_append_end(r, ctx);
+    }
+
+    if (rc == NGX_AGAIN) {
+        ngx_http_upload_stall(r, ctx);
         return;
     }
 
-    ngx_http_upload_pass(r, ctx);
+    if (rc != NGX_DONE) {
+        ngx_http_upload_fail(r, ctx, rc);
+    }
 }

@@ -7,6 +7,8 @@
 #include "ngx_http_upload.h"
 
 
+static ngx_int_t ngx_http_upload_add_store(ngx_conf_t *cf,
+    ngx_http_upload_store_t *store);
 static ngx_int_t ngx_http_upload_no_value(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 
@@ -45,18 +47,19 @@ ngx_http_upload_set_pass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 char *
 ngx_http_upload_set_store(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    ngx_http_upload_loc_conf_t  *ulcf = conf;
+    char  *p = conf;
 
     ssize_t                            level;
     ngx_str_t                         *value;
     ngx_uint_t                         i, n;
-    ngx_path_t                        *path, **slot;
+    ngx_path_t                        *path;
     ngx_http_complex_value_t           cv;
-    ngx_http_upload_store_t           *store;
-    ngx_http_upload_main_conf_t       *umcf;
+    ngx_http_upload_store_t           *store, **field;
     ngx_http_compile_complex_value_t   ccv;
 
-    if (ulcf->store) {
+    field = (ngx_http_upload_store_t **) (p + cmd->offset);
+
+    if (*field) {
         return "is duplicate";
     }
 
@@ -96,8 +99,9 @@ ngx_http_upload_set_store(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "has more levels than a file name has digits";
     }
 
-    ulcf->store = store;
+    *field = store;
     store->path = path;
+    path->name = value[1];
 
     if (cv.lengths) {
         store->value = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
@@ -110,33 +114,72 @@ ngx_http_upload_set_store(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_OK;
     }
 
-    path->name = value[1];
+    path->conf_file = cf->conf_file->file.name.data;
+    path->line = cf->conf_file->line;
+
+    return (ngx_http_upload_add_store(cf, store) == NGX_OK) ? NGX_CONF_OK
+                                                            : NGX_CONF_ERROR;
+}
+
+
+/* core creates the directory, and we those of its levels */
+
+static ngx_int_t
+ngx_http_upload_add_store(ngx_conf_t *cf, ngx_http_upload_store_t *store)
+{
+    ngx_path_t                   *path, **slot;
+    ngx_http_upload_main_conf_t  *umcf;
+
+    path = store->path;
 
     if (path->name.len > 1 && path->name.data[path->name.len - 1] == '/') {
         path->name.data[--path->name.len] = '\0';
     }
 
-    if (ngx_conf_full_name(cf->cycle, &path->name, 0) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    path->conf_file = cf->conf_file->file.name.data;
-    path->line = cf->conf_file->line;
-
-    if (ngx_add_path(cf, &store->path) != NGX_OK) {
-        return NGX_CONF_ERROR;
+    if (ngx_conf_full_name(cf->cycle, &path->name, 0) != NGX_OK
+        || ngx_add_path(cf, &store->path) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     umcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_upload_module);
 
     slot = ngx_array_push(&umcf->stores);
     if (slot == NULL) {
-        return NGX_CONF_ERROR;
+        return NGX_ERROR;
     }
 
     *slot = store->path;
 
-    return NGX_CONF_OK;
+    return NGX_OK;
+}
+
+
+/* the default of the classic module, odd as it is: that of proxy_temp_path */
+
+ngx_int_t
+ngx_http_upload_default_store(ngx_conf_t *cf, ngx_http_upload_store_t **store)
+{
+    ngx_path_t  *path;
+
+    if (*store) {
+        return NGX_OK;
+    }
+
+    *store = ngx_pcalloc(cf->pool, sizeof(ngx_http_upload_store_t));
+    path = ngx_pcalloc(cf->pool, sizeof(ngx_path_t));
+    if (*store == NULL || path == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_str_set(&path->name, NGX_HTTP_PROXY_TEMP_PATH);
+    path->level[0] = 1;
+    path->level[1] = 2;
+    path->len = 1 + 1 + 2 + 1;
+
+    (*store)->path = path;
+
+    return ngx_http_upload_add_store(cf, *store);
 }
 
 

@@ -1,7 +1,7 @@
 
 /*
- * The upload module: streams multipart/form-data bodies to files and passes
- * a small form that names them on to another location.
+ * The upload module: streams request bodies to files and passes a small form
+ * that names them on to another location.
  */
 
 
@@ -10,7 +10,7 @@
 
 static ngx_http_module_t  ngx_http_upload_module_ctx = {
     ngx_http_upload_add_variables,         /* preconfiguration */
-    NULL,                                  /* postconfiguration */
+    ngx_http_upload_init,                  /* postconfiguration */
 
     ngx_http_upload_create_main_conf,      /* create main configuration */
     NULL,                                  /* init main configuration */

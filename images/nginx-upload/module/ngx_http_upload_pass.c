@@ -18,12 +18,17 @@ static ngx_int_t ngx_http_upload_make_form(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx);
 static ngx_int_t ngx_http_upload_boundary(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx);
+static ngx_int_t ngx_http_upload_set_type(ngx_http_request_t *r,
+    ngx_http_upload_ctx_t *ctx);
 static ngx_int_t ngx_http_upload_set_length(ngx_http_request_t *r,
     size_t size);
+static ngx_table_elt_t *ngx_http_upload_add_header(ngx_http_request_t *r,
+    char *name, u_char *lowcase);
 
 
 static ngx_str_t  ngx_http_upload_dummy =
     ngx_string("<ngx_upload_module_dummy>");
+static ngx_str_t  ngx_http_upload_post_method = ngx_string("POST");
 
 
 ngx_int_t
@@ -88,7 +93,9 @@ ngx_http_upload_form_fields(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx,
 }
 
 
-void
+/* returns NGX_DONE, or the status of what went wrong before */
+
+ngx_int_t
 ngx_http_upload_pass(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
 {
     ngx_int_t  rc;
@@ -97,28 +104,30 @@ ngx_http_upload_pass(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
     rc = ngx_http_upload_make_form(r, ctx);
 
     if (rc != NGX_OK) {
-        ngx_http_upload_fail(r, ctx, rc);
-        return;
+        return rc;
     }
 
     if (ngx_http_complex_value(r, ctx->conf->pass, &uri) != NGX_OK
         || ngx_http_upload_add_headers(r, ctx) != NGX_OK)
     {
-        ngx_http_upload_fail(r, ctx, NGX_HTTP_INTERNAL_SERVER_ERROR);
-        return;
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     if (uri.len == 0 || (uri.data[0] != '/' && uri.data[0] != '@')) {
         ngx_log_error(NGX_LOG_ERR, ctx->log, 0,
                       "\"upload_pass\" names no location: \"%V\"", &uri);
-        ngx_str_set(&ctx->error, "upload_pass names no location");
-        ngx_http_upload_fail(r, ctx, NGX_HTTP_INTERNAL_SERVER_ERROR);
-        return;
+        return ngx_http_upload_reason(r, ctx, NGX_HTTP_INTERNAL_SERVER_ERROR,
+                                      "upload_pass names no location");
     }
 
     ctx->passed = 1;
 
     r->read_event_handler = ngx_http_block_reading;
+
+    /* a form is posted, whatever the body was sent with */
+
+    r->method = NGX_HTTP_POST;
+    r->method_name = ngx_http_upload_post_method;
 
     if (uri.data[0] == '@') {
         (void) ngx_http_named_location(r, &uri);
@@ -134,6 +143,8 @@ ngx_http_upload_pass(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
     }
 
     ngx_http_finalize_request(r, NGX_DONE);
+
+    return NGX_DONE;
 }
 
 
@@ -194,38 +205,83 @@ ngx_http_upload_make_form(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
 static ngx_int_t
 ngx_http_upload_boundary(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
 {
-    u_char     *p;
-    ngx_str_t   type;
-    u_char      bytes[NGX_HTTP_UPLOAD_BOUNDARY];
+    u_char  *p;
+    u_char   bytes[NGX_HTTP_UPLOAD_BOUNDARY];
 
-    if (!upload_form_contains(&ctx->form, ctx->boundary.data,
-                              ctx->boundary.len))
+    if (upload_form_contains(&ctx->form, ctx->boundary.data,
+                             ctx->boundary.len))
     {
+        if (RAND_bytes(bytes, NGX_HTTP_UPLOAD_BOUNDARY) != 1) {
+            ngx_log_error(NGX_LOG_ERR, ctx->log, 0,
+                          "no random bytes for the boundary of the form");
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        p = ngx_pnalloc(r->pool, 2 * NGX_HTTP_UPLOAD_BOUNDARY);
+        if (p == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        (void) ngx_hex_dump(p, bytes, NGX_HTTP_UPLOAD_BOUNDARY);
+
+        ctx->boundary.data = p;
+        ctx->boundary.len = 2 * NGX_HTTP_UPLOAD_BOUNDARY;
+
+    } else if (ctx->shape == ngx_http_upload_form) {
         return NGX_OK;
     }
 
-    if (RAND_bytes(bytes, NGX_HTTP_UPLOAD_BOUNDARY) != 1) {
-        ngx_log_error(NGX_LOG_ERR, ctx->log, 0,
-                      "no random bytes for the boundary of the form");
+    return ngx_http_upload_set_type(r, ctx);
+}
+
+
+/* a body that is no form has no boundary either: it becomes a number */
+
+ngx_int_t
+ngx_http_upload_number_boundary(ngx_http_request_t *r,
+    ngx_http_upload_ctx_t *ctx)
+{
+    ctx->boundary.data = ngx_pnalloc(r->pool, NGX_ATOMIC_T_LEN);
+    if (ctx->boundary.data == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    ctx->boundary.len = ngx_sprintf(ctx->boundary.data, "%0muA",
+                                    ngx_next_temp_number(0))
+                        - ctx->boundary.data;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_upload_set_type(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
+{
+    u_char           *p;
+    ngx_str_t         type;
+    ngx_table_elt_t  *h;
+
     ngx_str_set(&type, "multipart/form-data; boundary=");
 
-    p = ngx_pnalloc(r->pool, type.len + 2 * NGX_HTTP_UPLOAD_BOUNDARY);
+    p = ngx_pnalloc(r->pool, type.len + ctx->boundary.len);
     if (p == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ngx_memcpy(p, type.data, type.len);
-    (void) ngx_hex_dump(p + type.len, bytes, NGX_HTTP_UPLOAD_BOUNDARY);
+    h = r->headers_in.content_type;
 
-    r->headers_in.content_type->value.data = p;
-    r->headers_in.content_type->value.len = type.len
-                                            + 2 * NGX_HTTP_UPLOAD_BOUNDARY;
+    if (h == NULL) {
+        h = ngx_http_upload_add_header(r, "Content-Type",
+                                       (u_char *) "content-type");
+        if (h == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
 
-    ctx->boundary.data = p + type.len;
-    ctx->boundary.len = 2 * NGX_HTTP_UPLOAD_BOUNDARY;
+        r->headers_in.content_type = h;
+    }
+
+    h->value.data = p;
+    h->value.len = ngx_sprintf(p, "%V%V", &type, &ctx->boundary) - p;
 
     return NGX_OK;
 }
@@ -241,16 +297,11 @@ ngx_http_upload_set_length(ngx_http_request_t *r, size_t size)
     h = r->headers_in.content_length;
 
     if (h == NULL) {
-        h = ngx_list_push(&r->headers_in.headers);
+        h = ngx_http_upload_add_header(r, "Content-Length",
+                                       (u_char *) "content-length");
         if (h == NULL) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
-
-        ngx_memzero(h, sizeof(ngx_table_elt_t));
-
-        ngx_str_set(&h->key, "Content-Length");
-        h->lowcase_key = (u_char *) "content-length";
-        h->hash = ngx_hash_key(h->lowcase_key, h->key.len);
 
         r->headers_in.content_length = h;
     }
@@ -274,4 +325,25 @@ ngx_http_upload_set_length(ngx_http_request_t *r, size_t size)
     }
 
     return NGX_OK;
+}
+
+
+static ngx_table_elt_t *
+ngx_http_upload_add_header(ngx_http_request_t *r, char *name, u_char *lowcase)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(&r->headers_in.headers);
+    if (h == NULL) {
+        return NULL;
+    }
+
+    ngx_memzero(h, sizeof(ngx_table_elt_t));
+
+    h->key.len = ngx_strlen(name);
+    h->key.data = (u_char *) name;
+    h->lowcase_key = lowcase;
+    h->hash = ngx_hash_key(lowcase, h->key.len);
+
+    return h;
 }

@@ -1,7 +1,7 @@
 
 /*
- * The way of an upload request: checks, authorize, receive, pass on; and the
- * one place where it fails and the one place where its files are removed.
+ * The beginning of an upload request: which shape it has, and what its body
+ * goes to.
  */
 
 
@@ -14,14 +14,8 @@ static ngx_int_t ngx_http_upload_options(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx);
 static ngx_int_t ngx_http_upload_check(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx);
-static ngx_int_t ngx_http_upload_refuse(ngx_http_request_t *r,
-    ngx_http_upload_ctx_t *ctx, ngx_int_t rc);
-static void ngx_http_upload_explain(ngx_http_upload_ctx_t *ctx, ngx_int_t rc);
-static void ngx_http_upload_cleanup(void *data);
-static void ngx_http_upload_release(ngx_http_upload_ctx_t *ctx,
-    ngx_uint_t status);
-static ngx_uint_t ngx_http_upload_cleanup_status(ngx_http_upload_ctx_t *ctx,
-    ngx_uint_t status);
+static ngx_int_t ngx_http_upload_check_form(ngx_http_request_t *r,
+    ngx_http_upload_ctx_t *ctx, ngx_str_t *type);
 
 
 ngx_int_t
@@ -48,11 +42,14 @@ ngx_http_upload_handler(ngx_http_request_t *r)
 
     ctx->conf = ngx_http_get_module_loc_conf(r, ngx_http_upload_module);
 
-    if (r->method == NGX_HTTP_OPTIONS) {
+    if (r->method == NGX_HTTP_OPTIONS && !ctx->conf->append) {
         return ngx_http_upload_options(r, ctx);
     }
 
-    if (r->method != NGX_HTTP_POST) {
+    if (r->method != NGX_HTTP_POST
+        && !(ctx->conf->append
+             && (r->method & (NGX_HTTP_PUT|NGX_HTTP_PATCH))))
+    {
         /* the body is left to what answers instead */
         ngx_str_set(&ctx->error, "uploads are sent with POST");
         return NGX_HTTP_NOT_ALLOWED;
@@ -63,6 +60,12 @@ ngx_http_upload_handler(ngx_http_request_t *r)
     if (rc == NGX_OK) {
         rc = ctx->conf->authorize ? ngx_http_upload_authorize(r, ctx)
                                   : ngx_http_upload_receive(r, ctx);
+    }
+
+    if (rc == NGX_AGAIN) {
+        r->main->count++;
+        ctx->held = 1;
+        return NGX_DONE;
     }
 
     if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
@@ -90,8 +93,9 @@ ngx_http_upload_create_ctx(ngx_http_request_t *r)
 
     ctx->request = r;
     ctx->log = r->connection->log;
+    ctx->granted_size = -1;
 
-    upload_writer_init(&ctx->writer, NULL, 0, 0);
+    ngx_http_upload_pipeline_init(ctx);
 
     umcf = ngx_http_get_module_main_conf(r, ngx_http_upload_module);
     ngx_queue_insert_tail(&umcf->live, &ctx->queue);
@@ -142,42 +146,71 @@ ngx_http_upload_options(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
 }
 
 
+/*
+ * Which shape the request has.  Where bodies may be appended to files, only
+ * the answer of authorize tells whether another one is in order, too.
+ */
+
 static ngx_int_t
 ngx_http_upload_check(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
 {
-    upload_str_t      boundary;
-    ngx_table_elt_t  *type;
+    ngx_int_t  rc;
+    ngx_str_t  type;
 
-    if (ctx->conf->store == NULL) {
-        ngx_log_error(NGX_LOG_ERR, ctx->log, 0,
-                      "\"upload_pass\" without \"upload_store\"");
-        ngx_str_set(&ctx->error, "there is no upload_store directory");
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    ngx_str_null(&type);
+
+    if (r->headers_in.content_type) {
+        type = r->headers_in.content_type->value;
     }
 
-    type = r->headers_in.content_type;
+    if (type.len == 0) {
+        rc = ngx_http_upload_reason(r, ctx, NGX_HTTP_BAD_REQUEST,
+                                    "the request has no Content-Type header: "
+                                    "send multipart/form-data");
 
-    if (type == NULL || type->value.len == 0) {
-        ngx_str_set(&ctx->error, "the request has no Content-Type header: "
-                                 "send multipart/form-data");
-        return NGX_HTTP_BAD_REQUEST;
+    } else {
+        rc = ngx_http_upload_check_form(r, ctx, &type);
     }
 
-    switch (upload_part_boundary(type->value.data, type->value.len,
-                                 &boundary))
+    if (rc == NGX_HTTP_UNSUPPORTED_MEDIA_TYPE
+        && ctx->conf->resumable
+        && r->method == NGX_HTTP_POST)
     {
+        rc = ngx_http_upload_raw_check(r, ctx);
+    }
+
+    if (ctx->conf->append && ctx->conf->authorize) {
+        ctx->refusal = rc;
+        return NGX_OK;
+    }
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_upload_check_form(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx,
+    ngx_str_t *type)
+{
+    upload_str_t  boundary;
+
+    switch (upload_part_boundary(type->data, type->len, &boundary)) {
+
     case UPLOAD_BOUNDARY_NOT_MULTIPART:
-        ngx_str_set(&ctx->error, "uploads are sent as multipart/form-data");
-        return NGX_HTTP_UNSUPPORTED_MEDIA_TYPE;
+        return ngx_http_upload_reason(r, ctx, NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
+                                      "uploads are sent as "
+                                      "multipart/form-data");
 
     case UPLOAD_BOUNDARY_MISSING:
-        ngx_str_set(&ctx->error, "the Content-Type header has no boundary");
-        return NGX_HTTP_BAD_REQUEST;
+        return ngx_http_upload_reason(r, ctx, NGX_HTTP_BAD_REQUEST,
+                                      "the Content-Type header has no "
+                                      "boundary");
 
     case UPLOAD_BOUNDARY_TOO_LONG:
-        ngx_str_set(&ctx->error, "the boundary of the Content-Type header is "
-                                 "longer than 256 characters");
-        return NGX_HTTP_BAD_REQUEST;
+        return ngx_http_upload_reason(r, ctx, NGX_HTTP_BAD_REQUEST,
+                                      "the boundary of the Content-Type "
+                                      "header is longer than %d characters",
+                                      UPLOAD_MULTIPART_BOUNDARY_MAX);
 
     case UPLOAD_BOUNDARY_OK:
         break;
@@ -191,33 +224,54 @@ ngx_http_upload_check(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
 
 
 /*
- * Prepares the parser and begins to read the body.  Returns an error status,
- * or something below 300 when the request goes on by itself.
+ * Opens what the body goes to, and begins to read it.  Returns an error
+ * status; NGX_AGAIN when a thread has to open it first; NGX_DONE when the
+ * request goes on by itself.
  */
 
 ngx_int_t
 ngx_http_upload_receive(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
 {
-    size_t         max;
-    u_char        *memory;
-    ngx_int_t      rc;
-    upload_str_t   boundary;
+    ngx_int_t  rc;
 
-    max = ctx->conf->max_part_header_len;
-
-    ctx->parser = ngx_palloc(r->pool, sizeof(upload_multipart_t));
-    memory = ngx_palloc(r->pool, upload_multipart_memory(max));
-
-    if (ctx->parser == NULL || memory == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    if (ctx->shape != ngx_http_upload_append && ctx->refusal) {
+        return ctx->refusal;
     }
 
-    boundary.len = ctx->boundary.len;
-    boundary.data = ctx->boundary.data;
+    ngx_str_null(&ctx->error);
 
-    upload_multipart_init(ctx->parser, &boundary, memory, max);
-    upload_form_init(&ctx->form, boundary.len,
+    if (ctx->shape != ngx_http_upload_form) {
+        rc = ngx_http_upload_number_boundary(r, ctx);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    upload_form_init(&ctx->form, ctx->boundary.len,
                      ctx->conf->max_output_body_len);
+
+    switch (ctx->shape) {
+
+    case ngx_http_upload_form:
+        rc = ngx_http_upload_parts_init(r, ctx);
+        break;
+
+    case ngx_http_upload_raw:
+        rc = ngx_http_upload_raw_open(r, ctx);
+        break;
+
+    default: /* ngx_http_upload_append */
+        rc = ngx_http_upload_append_open(r, ctx);
+    }
+
+    return (rc == NGX_OK) ? ngx_http_upload_read(r, ctx) : rc;
+}
+
+
+ngx_int_t
+ngx_http_upload_read(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
+{
+    ngx_int_t  rc;
 
     r->connection->log->action = "receiving an upload";
 
@@ -227,244 +281,13 @@ ngx_http_upload_receive(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
     rc = ngx_http_read_client_request_body(r, ngx_http_upload_body_handler);
 
     if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
-        ngx_http_upload_explain(ctx, rc);
+        return rc;
     }
 
-    return rc;
-}
-
-
-/* before anything of the body was taken: core discards it */
-
-static ngx_int_t
-ngx_http_upload_refuse(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx,
-    ngx_int_t rc)
-{
-    /* whoever waits for 100 Continue is not invited to send the body */
-
-    if (r->headers_in.expect && !r->expect_tested) {
-        r->expect_tested = 1;
-        r->keepalive = 0;
+    if (ctx->held) {
+        ctx->held = 0;
+        ngx_http_finalize_request(r, NGX_DONE);
     }
 
-    (void) ngx_http_upload_add_headers(r, ctx);
-
-    return rc;
-}
-
-
-void
-ngx_http_upload_fail(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx,
-    ngx_int_t rc)
-{
-    ngx_http_upload_file_t  *file;
-
-    if (rc == NGX_ERROR) {
-        rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    ngx_http_upload_explain(ctx, rc);
-
-    if (ctx->error.len) {
-        ngx_log_error(NGX_LOG_INFO, ctx->log, 0, "upload failed: %V",
-                      &ctx->error);
-    }
-
-    for (file = ctx->file; file; file = file->previous) {
-        ngx_http_upload_file_remove(ctx, file);
-    }
-
-    if (r->request_body) {
-
-#if (NGX_HTTP_V2)
-        if (r->stream) {
-            r->stream->skip_data = 1;
-        }
-#endif
-
-        /* an error page may be proxied: it has no body then */
-
-        r->request_body->bufs = NULL;
-        r->headers_in.content_length_n = 0;
-        r->headers_in.chunked = 0;
-    }
-
-    r->read_event_handler = ngx_http_block_reading;
-
-    ngx_http_finalize_request(r, ngx_http_upload_refuse(r, ctx, rc));
-}
-
-
-/* the reasons of what core found out */
-
-static void
-ngx_http_upload_explain(ngx_http_upload_ctx_t *ctx, ngx_int_t rc)
-{
-    if (ctx->error.len) {
-        return;
-    }
-
-    switch (rc) {
-
-    case NGX_HTTP_BAD_REQUEST:
-        ngx_str_set(&ctx->error, "the request body could not be read");
-        break;
-
-    case NGX_HTTP_REQUEST_ENTITY_TOO_LARGE:
-        ngx_str_set(&ctx->error, "the request body is larger than "
-                                 "client_max_body_size allows");
-        break;
-
-    case NGX_HTTP_BAD_GATEWAY:
-    case NGX_HTTP_SERVICE_UNAVAILABLE:
-    case NGX_HTTP_GATEWAY_TIME_OUT:
-        ngx_str_set(&ctx->error, "the application that authorizes uploads "
-                                 "does not answer");
-        break;
-
-    case NGX_HTTP_INTERNAL_SERVER_ERROR:
-        ngx_str_set(&ctx->error, "nginx failed, see its error log");
-        break;
-    }
-}
-
-
-/* upload_add_header, once for the response */
-
-ngx_int_t
-ngx_http_upload_add_headers(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
-{
-    ngx_str_t                name, value;
-    ngx_uint_t               i;
-    ngx_table_elt_t         *h;
-    ngx_http_upload_pair_t  *pair;
-
-    if (ctx->headers_added || ctx->conf->headers == NULL) {
-        return NGX_OK;
-    }
-
-    ctx->headers_added = 1;
-
-    pair = ctx->conf->headers->elts;
-
-    for (i = 0; i < ctx->conf->headers->nelts; i++) {
-
-        if (ngx_http_complex_value(r, &pair[i].name, &name) != NGX_OK
-            || ngx_http_complex_value(r, &pair[i].value, &value) != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-
-        if (name.len == 0 || value.len == 0) {
-            continue;
-        }
-
-        h = ngx_list_push(&r->headers_out.headers);
-        if (h == NULL) {
-            return NGX_ERROR;
-        }
-
-        ngx_memzero(h, sizeof(ngx_table_elt_t));
-
-        h->hash = 1;
-        h->key = name;
-        h->value = value;
-    }
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_http_upload_cleanup(void *data)
-{
-    ngx_http_upload_ctx_t *ctx = data;
-
-    ngx_uint_t           status;
-    ngx_http_request_t  *r;
-
-    r = ctx->request;
-    status = r->err_status ? r->err_status : r->headers_out.status;
-
-    ngx_http_upload_release(ctx, status);
-    ngx_queue_remove(&ctx->queue);
-}
-
-
-/*
- * The request is over: its files stay when they were passed on, unless the
- * status says otherwise.  A backend may have moved them away already.
- */
-
-static void
-ngx_http_upload_release(ngx_http_upload_ctx_t *ctx, ngx_uint_t status)
-{
-    ngx_http_upload_file_t  *file;
-
-    (void) upload_writer_close(&ctx->writer);
-    upload_digest_free(&ctx->digest);
-    upload_form_free(&ctx->form);
-
-    if (ctx->passed && !ngx_http_upload_cleanup_status(ctx, status)) {
-        return;
-    }
-
-    for (file = ctx->file; file; file = file->previous) {
-        ngx_http_upload_file_remove(ctx, file);
-    }
-}
-
-
-static ngx_uint_t
-ngx_http_upload_cleanup_status(ngx_http_upload_ctx_t *ctx, ngx_uint_t status)
-{
-    ngx_uint_t                   i;
-    ngx_http_upload_statuses_t  *statuses;
-
-    if (ctx->conf->cleanup == NULL) {
-        return 0;
-    }
-
-    if (status == 0) {
-        /* no answer was made */
-        status = NGX_HTTP_CLIENT_CLOSED_REQUEST;
-    }
-
-    statuses = ctx->conf->cleanup->elts;
-
-    for (i = 0; i < ctx->conf->cleanup->nelts; i++) {
-
-        if (status >= statuses[i].from && status <= statuses[i].to) {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
-/* a worker that is told to stop at once does not destroy its requests */
-
-void
-ngx_http_upload_exit_process(ngx_cycle_t *cycle)
-{
-    ngx_queue_t                  *q;
-    ngx_http_upload_ctx_t        *ctx;
-    ngx_http_upload_main_conf_t  *umcf;
-
-    umcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_upload_module);
-
-    if (umcf == NULL) {
-        return;
-    }
-
-    for (q = ngx_queue_head(&umcf->live);
-         q != ngx_queue_sentinel(&umcf->live);
-         q = ngx_queue_next(q))
-    {
-        ctx = ngx_queue_data(q, ngx_http_upload_ctx_t, queue);
-
-        ctx->log = cycle->log;
-        ngx_http_upload_release(ctx, NGX_HTTP_CLIENT_CLOSED_REQUEST);
-    }
+    return NGX_DONE;
 }

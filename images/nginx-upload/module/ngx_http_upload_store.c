@@ -20,14 +20,6 @@
 #define NGX_HTTP_UPLOAD_DIGITS     3
 
 
-static ngx_int_t ngx_http_upload_store_path(ngx_http_request_t *r,
-    ngx_http_upload_ctx_t *ctx, ngx_path_t *path);
-static ngx_err_t ngx_http_upload_store_levels(ngx_path_t *path, u_char *name,
-    ngx_uid_t user);
-static ngx_int_t ngx_http_upload_store_failed(ngx_http_upload_ctx_t *ctx,
-    ngx_err_t err, u_char *name);
-
-
 ngx_int_t
 ngx_http_upload_store_create(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx, ngx_http_upload_file_t *file)
@@ -36,11 +28,13 @@ ngx_http_upload_store_create(ngx_http_request_t *r,
     size_t       prefix, len;
     uint32_t     n;
     ngx_err_t    err;
+    ngx_int_t    rc;
     ngx_uint_t   i;
     ngx_path_t   path;
 
-    if (ngx_http_upload_store_path(r, ctx, &path) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    rc = ngx_http_upload_store_path(r, ctx, ctx->conf->store, &path);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     prefix = path.name.len + 1 + path.len;
@@ -61,16 +55,16 @@ ngx_http_upload_store_create(ngx_http_request_t *r,
         (void) ngx_sprintf(name + prefix, "%010uD%Z", n);
         ngx_create_hashed_filename(&path, name, len);
 
-        err = upload_writer_create(&ctx->writer, (char *) name,
-                                   ctx->conf->store_access);
+        err = upload_sink_create(&ctx->sink, (char *) name,
+                                 ctx->conf->store_access);
 
         if (err == NGX_ENOENT && path.len) {
             err = ngx_http_upload_store_levels(&path, name,
                                               (ngx_uid_t)
                                               NGX_CONF_UNSET_UINT);
             if (err == 0) {
-                err = upload_writer_create(&ctx->writer, (char *) name,
-                                           ctx->conf->store_access);
+                err = upload_sink_create(&ctx->sink, (char *) name,
+                                         ctx->conf->store_access);
             }
         }
 
@@ -84,7 +78,7 @@ ngx_http_upload_store_create(ngx_http_request_t *r,
     }
 
     if (err) {
-        return ngx_http_upload_store_failed(ctx, err, name);
+        return ngx_http_upload_store_failed(r, ctx, err, name);
     }
 
     file->path.data = name;
@@ -95,14 +89,14 @@ ngx_http_upload_store_create(ngx_http_request_t *r,
 }
 
 
-static ngx_int_t
-ngx_http_upload_store_path(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx,
-    ngx_path_t *path)
-{
-    ngx_str_t                 name;
-    ngx_http_upload_store_t  *store;
+/* the directory of a store for this request: NGX_OK or an error status */
 
-    store = ctx->conf->store;
+ngx_int_t
+ngx_http_upload_store_path(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx,
+    ngx_http_upload_store_t *store, ngx_path_t *path)
+{
+    ngx_str_t  name;
+
     *path = *store->path;
 
     if (store->value == NULL) {
@@ -110,7 +104,7 @@ ngx_http_upload_store_path(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx,
     }
 
     if (ngx_http_complex_value(r, store->value, &name) != NGX_OK) {
-        return NGX_ERROR;
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     if (name.len > 1 && name.data[name.len - 1] == '/') {
@@ -120,20 +114,44 @@ ngx_http_upload_store_path(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx,
     if (name.len == 0 || ngx_strlchr(name.data, name.data + name.len, '\0')) {
         ngx_log_error(NGX_LOG_ERR, ctx->log, 0,
                       "the variables of \"upload_store\" name no directory");
-        ngx_str_set(&ctx->error, "upload_store names no directory");
-        return NGX_ERROR;
+        return ngx_http_upload_reason(r, ctx, NGX_HTTP_INTERNAL_SERVER_ERROR,
+                                      "upload_store names no directory");
     }
 
     path->name = name;
 
-    return ngx_get_full_name(r->pool, (ngx_str_t *) &ngx_cycle->prefix,
-                             &path->name);
+    if (ngx_get_full_name(r->pool, (ngx_str_t *) &ngx_cycle->prefix,
+                          &path->name)
+        != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/* characters of a name that its directories are called after */
+
+size_t
+ngx_http_upload_store_digits(ngx_path_t *path)
+{
+    size_t      digits;
+    ngx_uint_t  i;
+
+    digits = 0;
+
+    for (i = 0; i < NGX_MAX_PATH_LEVEL && path->level[i]; i++) {
+        digits += path->level[i];
+    }
+
+    return digits;
 }
 
 
 /* the directories above a file, with the access rights of the store */
 
-static ngx_err_t
+ngx_err_t
 ngx_http_upload_store_levels(ngx_path_t *path, u_char *name, ngx_uid_t user)
 {
     u_char           *p;
@@ -157,12 +175,10 @@ ngx_http_upload_store_levels(ngx_path_t *path, u_char *name, ngx_uid_t user)
             continue;
         }
 
-        if (user != (ngx_uid_t) NGX_CONF_UNSET_UINT
-            && chown((char *) name, user, -1) == -1)
+        if ((user != (ngx_uid_t) NGX_CONF_UNSET_UINT
+             && chown((char *) name, user, -1) == -1)
+            || chmod((char *) name, fi.st_mode & 07777) == -1)
         {
-            err = ngx_errno;
-
-        } else if (chmod((char *) name, fi.st_mode & 07777) == -1) {
             err = ngx_errno;
         }
     }
@@ -173,23 +189,23 @@ ngx_http_upload_store_levels(ngx_path_t *path, u_char *name, ngx_uid_t user)
 }
 
 
-static ngx_int_t
-ngx_http_upload_store_failed(ngx_http_upload_ctx_t *ctx, ngx_err_t err,
-    u_char *name)
+ngx_int_t
+ngx_http_upload_store_failed(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx,
+    ngx_err_t err, u_char *name)
 {
     ngx_log_error(NGX_LOG_ERR, ctx->log, err,
                   "upload file \"%s\" cannot be created", name);
 
     if (err == NGX_ENOSPC || err == EDQUOT) {
-        ngx_str_set(&ctx->error, "no space is left for the file: free some "
-                                 "in the directory of upload_store");
-        return NGX_HTTP_INSUFFICIENT_STORAGE;
+        return ngx_http_upload_reason(r, ctx, NGX_HTTP_INSUFFICIENT_STORAGE,
+                                      "no space is left for the file: free "
+                                      "some in the directory of upload_store");
     }
 
-    ngx_str_set(&ctx->error, "the file cannot be created: check that the "
-                             "directory of upload_store exists and that nginx "
-                             "may write to it");
-    return NGX_HTTP_SERVICE_UNAVAILABLE;
+    return ngx_http_upload_reason(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                  "the file cannot be created: check that the "
+                                  "directory of upload_store exists and that "
+                                  "nginx may write to it");
 }
 
 
@@ -200,7 +216,7 @@ ngx_http_upload_store_init(ngx_cycle_t *cycle)
     size_t                        len, digits;
     uint32_t                      n, last;
     ngx_err_t                     err;
-    ngx_uint_t                    i, level;
+    ngx_uint_t                    i;
     ngx_path_t                  **path;
     ngx_core_conf_t              *ccf;
     ngx_http_upload_main_conf_t  *umcf;
@@ -218,18 +234,13 @@ ngx_http_upload_store_init(ngx_cycle_t *cycle)
 
     for (i = 0; i < umcf->stores.nelts; i++) {
 
-        for (digits = 0, last = 1, level = 0;
-             level < NGX_MAX_PATH_LEVEL && path[i]->level[level];
-             level++)
-        {
-            digits += path[i]->level[level];
-        }
+        digits = ngx_http_upload_store_digits(path[i]);
 
         if (digits == 0 || digits > NGX_HTTP_UPLOAD_DIGITS) {
             continue;
         }
 
-        while (digits--) {
+        for (last = 1; digits; digits--) {
             last *= 10;
         }
 

@@ -118,7 +118,7 @@ upload_form_append(upload_form_t *form, const void *data, size_t len)
 
 
 upload_form_mark_t
-upload_form_mark(upload_form_t *form)
+upload_form_mark(const upload_form_t *form)
 {
     upload_form_mark_t  mark;
 
@@ -138,7 +138,8 @@ upload_form_rollback(upload_form_t *form, upload_form_mark_t mark)
 
 
 int
-upload_form_contains(upload_form_t *form, const void *boundary, size_t len)
+upload_form_contains(const upload_form_t *form, const void *boundary,
+    size_t len)
 {
     return form->len
            && memmem(form->data, form->len, boundary, len) != NULL;
@@ -146,7 +147,7 @@ upload_form_contains(upload_form_t *form, const void *boundary, size_t len)
 
 
 size_t
-upload_form_size(upload_form_t *form, size_t boundary_len)
+upload_form_size(const upload_form_t *form, size_t boundary_len)
 {
     size_t  each;
 
@@ -164,14 +165,14 @@ upload_form_size(upload_form_t *form, size_t boundary_len)
 
 
 void
-upload_form_write(upload_form_t *form, const void *boundary, size_t len,
+upload_form_write(const upload_form_t *form, const void *boundary, size_t len,
     unsigned char *out)
 {
-    unsigned char        *p, *last;
+    const unsigned char  *p, *last;
     upload_form_field_t   field;
 
     p = form->data;
-    last = p + form->len;
+    last = p ? p + form->len : NULL;    /* NULL: nothing was ever added */
 
     while (p < last) {
         memcpy(&field, p, sizeof(field));

@@ -54,17 +54,17 @@ upload_form_e upload_form_append(upload_form_t *form, const void *data,
     size_t len);
 
 /* what was added after a mark can be taken back */
-upload_form_mark_t upload_form_mark(upload_form_t *form);
+upload_form_mark_t upload_form_mark(const upload_form_t *form);
 void upload_form_rollback(upload_form_t *form, upload_form_mark_t mark);
 
 /* whether a parser could take something in a field for the delimiter */
-int upload_form_contains(upload_form_t *form, const void *boundary,
+int upload_form_contains(const upload_form_t *form, const void *boundary,
     size_t len);
 
 /* bytes of the form with such a boundary, and the form itself */
-size_t upload_form_size(upload_form_t *form, size_t boundary_len);
-void upload_form_write(upload_form_t *form, const void *boundary, size_t len,
-    unsigned char *out);
+size_t upload_form_size(const upload_form_t *form, size_t boundary_len);
+void upload_form_write(const upload_form_t *form, const void *boundary,
+    size_t len, unsigned char *out);
 
 
 #endif /* _UPLOAD_FORM_H_INCLUDED_ */

@@ -65,7 +65,7 @@ upload_multipart_memory(size_t header_max)
 
 
 void
-upload_multipart_init(upload_multipart_t *mp, upload_str_t *boundary,
+upload_multipart_init(upload_multipart_t *mp, const upload_str_t *boundary,
     void *memory, size_t header_max)
 {
     memset(mp, 0, sizeof(upload_multipart_t));
@@ -204,7 +204,7 @@ upload_multipart_next(upload_multipart_t *mp, const unsigned char **pos,
 
 
 const char *
-upload_multipart_finish(upload_multipart_t *mp)
+upload_multipart_finish(const upload_multipart_t *mp)
 {
     switch (mp->state) {
 
@@ -324,6 +324,7 @@ upload_multipart_range(upload_multipart_t *mp, const unsigned char *start,
 
     mp->data.data = start;
     mp->data.len = end - start;
+    mp->held = (start == mp->flushed);
 
     return UPLOAD_MULTIPART_DATA;
 }

@@ -62,6 +62,8 @@ typedef struct {
     /* the outcome of the last upload_multipart_next() */
     upload_part_t          part;
     upload_str_t           data;
+    int                    held;        /* data are not in the input, and
+                                           valid until the next call */
     const char            *reason;
 
     /* everything below is private */
@@ -92,15 +94,15 @@ typedef struct {
 size_t upload_multipart_memory(size_t header_max);
 
 /* the boundary has 1 to UPLOAD_MULTIPART_BOUNDARY_MAX bytes */
-void upload_multipart_init(upload_multipart_t *mp, upload_str_t *boundary,
-    void *memory, size_t header_max);
+void upload_multipart_init(upload_multipart_t *mp,
+    const upload_str_t *boundary, void *memory, size_t header_max);
 
 /* call again, with *pos moved on, until it returns UPLOAD_MULTIPART_MORE */
 upload_multipart_event_e upload_multipart_next(upload_multipart_t *mp,
     const unsigned char **pos, const unsigned char *last);
 
 /* the body ended: NULL when it was complete, otherwise what is missing */
-const char *upload_multipart_finish(upload_multipart_t *mp);
+const char *upload_multipart_finish(const upload_multipart_t *mp);
 
 
 #endif /* _UPLOAD_MULTIPART_H_INCLUDED_ */

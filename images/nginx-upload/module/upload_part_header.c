@@ -29,8 +29,8 @@ static void upload_params_quoted(upload_params_t *params);
 static int upload_part_extended(upload_str_t *value);
 static void upload_part_base_name(upload_str_t *name);
 static void upload_part_trim(upload_str_t *s);
-static int upload_part_token(upload_str_t *s, const char *token);
-static int upload_part_control(upload_str_t *s, int tab);
+static int upload_part_token(const upload_str_t *s, const char *token);
+static int upload_part_control(const upload_str_t *s, int tab);
 static int upload_part_hex(unsigned char c);
 
 
@@ -432,7 +432,7 @@ upload_part_trim(upload_str_t *s)
 
 
 static int
-upload_part_token(upload_str_t *s, const char *token)
+upload_part_token(const upload_str_t *s, const char *token)
 {
     return s->len == strlen(token)
            && strncasecmp((const char *) s->data, token, s->len) == 0;
@@ -440,7 +440,7 @@ upload_part_token(upload_str_t *s, const char *token)
 
 
 static int
-upload_part_control(upload_str_t *s, int tab)
+upload_part_control(const upload_str_t *s, int tab)
 {
     size_t  i;
 

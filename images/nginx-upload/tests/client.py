@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import select
 import socket
 
 import h2.config
@@ -96,16 +97,34 @@ class Connection:
         self.socket.sendall(data)
         wait_for(self.is_read, "nginx reads what was sent")
 
+    def send_until_blocked(self, data):
+        """Sends as long as anybody takes it, and says how much."""
+        sent = 0
+        self.socket.settimeout(0.3)
+        try:
+            while sent < len(data):
+                sent += self.socket.send(data[sent : sent + 1000000])
+        except TimeoutError:
+            pass
+        self.socket.settimeout(DEADLINE)
+        return sent
+
     def is_read(self):
+        return self.unread() == 0
+
+    def unread(self):
+        """Bytes that were sent and that nginx has not taken yet."""
         local = f"0100007F:{self.port:04X}"
         remote = f"0100007F:{self.socket.getsockname()[1]:04X}"
+        unread = 0
         for line in pathlib.Path("/proc/net/tcp").read_text().splitlines():
             fields = line.split()
-            if fields[1] == local and fields[2] == remote:
-                return fields[4].endswith(":00000000")
-            if fields[1] == remote and fields[2] == local and not fields[4].startswith("00000000:"):
-                return False
-        return True  # closed by nginx
+            sending, _, receiving = fields[4].partition(":")
+            if (fields[1], fields[2]) == (local, remote):
+                unread += int(receiving, 16)
+            elif (fields[2], fields[1]) == (local, remote):
+                unread += int(sending, 16)
+        return unread
 
     def response(self):
         interim = []
@@ -160,6 +179,7 @@ class Http2:
 
     def __init__(self, port):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="latin-1"))
         # the library closes the connection at a GOAWAY, but streams that are open may finish
         self.h2._frame_dispatch_table[hyperframe.frame.GoAwayFrame] = lambda frame: ([], [])
@@ -176,14 +196,19 @@ class Http2:
     def flush(self):
         self.socket.sendall(self.h2.data_to_send())
 
-    def request(self, path="/upload", length=None, method="POST", boundary=BOUNDARY, end=False):
+    def request(
+        self, path="/upload", length=None, method="POST", boundary=BOUNDARY, end=False, headers=(), content_type=None
+    ):
+        if content_type is None:
+            content_type = "multipart/form-data; boundary=" + boundary.decode()
         stream = self.h2.get_next_available_stream_id()
         headers = [
             (":method", method),
             (":path", path),
             (":scheme", "http"),
             (":authority", "localhost"),
-            ("content-type", "multipart/form-data; boundary=" + boundary.decode()),
+            *([("content-type", content_type)] if content_type else []),
+            *headers,
         ]
         if length is not None:
             headers.append(("content-length", str(length)))
@@ -216,6 +241,20 @@ class Http2:
             except h2.exceptions.StreamClosedError:
                 return
             self.flush()
+
+    def send_window(self, stream, data):
+        """Sends as much as fits the window, without waiting for more of it, and says how much."""
+        sent = min(len(data), self.h2.local_flow_control_window(stream))
+        self.send(stream, data[:sent], end=False)
+        return sent
+
+    def send_until_blocked(self, stream, data):
+        """Sends as long as the window is widened, and says how much."""
+        sent = self.send_window(stream, data)
+        while select.select([self.socket], [], [], 0.3)[0]:
+            self.receive()
+            sent += self.send_window(stream, data[sent:])
+        return sent
 
     def response(self, stream):
         while not self.ended(stream):

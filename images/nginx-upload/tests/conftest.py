@@ -1,16 +1,44 @@
 """One nginx with every location that the tests need; tests that change nginx itself start their own."""
 
+import contextlib
+import functools
+import pathlib
+import re
+import subprocess
+
 import pytest
 
-from harness import Backend, Nginx
+import http3
+from harness import NGINX_BUILD, Backend, Disk, Nginx, free_port
 from locations import HTTP, LOCATIONS
 
 
+def pytest_report_header():
+    return NGINX_BUILD.splitlines()[0]
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "large: takes minutes, runs only when asked for with -m large")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("-m"):
+        items[:] = [item for item in items if not item.get_closest_marker("large")]
+
+
+def pytest_make_parametrize_id(val):
+    """Whole bodies make no readable name."""
+    return repr(val)[:40] if isinstance(val, (bytes, str)) and len(val) > 40 else None
+
+
 def assert_no_alert(nginx):
-    """nginx finds nothing wrong with itself, and neither does a sanitizer."""
+    """nginx finds nothing wrong with itself, and neither does what watches its memory."""
     for line in nginx.errors().splitlines():
-        assert not any(word in line for word in ("[alert]", "[crit]", "[emerg]"))
-    assert "Sanitizer" not in nginx.stderr() and "runtime error" not in nginx.stderr()
+        assert nginx.expected_alert in line or not any(word in line for word in ("[alert]", "[crit]", "[emerg]"))
+    # stderr is the error log's once nginx has begun
+    for output in (nginx.stderr(), nginx.errors()):
+        if re.search(r"Sanitizer|runtime error|^==\d+==", output, re.MULTILINE):
+            pytest.fail(output[-20000:])
 
 
 @pytest.fixture(scope="session")
@@ -21,10 +49,25 @@ def session_backend():
 
 
 @pytest.fixture(scope="session")
-def session_nginx(session_backend, tmp_path_factory):
-    nginx = Nginx(tmp_path_factory.mktemp("nginx"), session_backend.port, LOCATIONS, http=HTTP)
-    with nginx.running():
-        yield nginx
+def shared(session_backend, tmp_path_factory):
+    """Two nginxs for the whole session: one with threads, as the kit has it, and one without."""
+    with contextlib.ExitStack() as running:
+
+        @functools.cache
+        def start(aio):
+            directory = tmp_path_factory.mktemp("nginx")
+            nginx = Nginx(directory, session_backend.port, LOCATIONS, http=HTTP, aio=aio)
+            # what it finds when it stops, too
+            running.callback(assert_no_alert, nginx)
+            return running.enter_context(nginx.running())
+
+        yield start
+
+
+@pytest.fixture
+def aio():
+    """Overridden by the tests that run both ways, see both_ways."""
+    return "threads"
 
 
 @pytest.fixture
@@ -34,23 +77,25 @@ def backend(session_backend):
 
 
 @pytest.fixture
-def nginx(session_nginx, backend):
+def nginx(shared, aio, backend):
     """The shared nginx with an empty store. Whatever a test does, the worker lives on."""
-    for path in session_nginx.files():
+    nginx = shared(aio)
+    for path in nginx.files():
         path.unlink()
-    workers = session_nginx.workers()
-    yield session_nginx
-    assert session_nginx.workers() == workers, session_nginx.stderr()
-    assert_no_alert(session_nginx)
+    workers = nginx.workers()
+    yield nginx
+    assert nginx.workers() == workers, nginx.stderr()
+    assert_no_alert(nginx)
 
 
 @pytest.fixture
-def own_nginx(backend, tmp_path):
+def own_nginx(backend, aio, tmp_path):
     """Starts nginx with other settings; as many as a test needs."""
     started = []
 
     def start(locations=LOCATIONS, **kwargs):
-        nginx = Nginx(tmp_path / f"nginx{len(started)}", backend.port, locations, **{"http": HTTP, **kwargs})
+        directory = tmp_path / f"nginx{len(started)}"
+        nginx = Nginx(directory, backend.port, locations, **{"http": HTTP, "aio": aio, **kwargs})
         started.append(nginx)
         return nginx.start()
 
@@ -58,3 +103,48 @@ def own_nginx(backend, tmp_path):
     for nginx in started:
         nginx.stop()
         assert_no_alert(nginx)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    return http3.make_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture
+def secure_nginx(own_nginx, certificate):
+    """The same with TLS, and QUIC where nginx has it, on one more port."""
+
+    def start(locations=LOCATIONS, **kwargs):
+        port = free_port()
+        nginx = own_nginx(
+            locations
+            + f"listen 127.0.0.1:{port} ssl http2;"
+            + (f"listen 127.0.0.1:{port} quic;" if http3.IS_BUILT_IN else "")
+            + f"ssl_certificate {certificate}/certificate; ssl_certificate_key {certificate}/key;",
+            **kwargs,
+        )
+        nginx.https_port = port
+        nginx.http3 = functools.partial(http3.run, port)
+        return nginx
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def disk_library(tmp_path_factory):
+    library = tmp_path_factory.mktemp("disk") / "disk.so"
+    source = pathlib.Path(__file__).parent / "disk.c"
+    subprocess.run(
+        ["gcc", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-o", library, source, "-ldl"], check=True
+    )
+    return library
+
+
+@pytest.fixture
+def disk(disk_library, own_nginx, tmp_path):
+    """Depends on own_nginx, so that it is healed before nginx is stopped."""
+    directory = tmp_path / "disk"
+    directory.mkdir()
+    disk = Disk(disk_library, directory)
+    yield disk
+    disk.heal()

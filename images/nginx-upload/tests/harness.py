@@ -13,29 +13,55 @@ import subprocess
 import threading
 import time
 
-DEADLINE = 15  # seconds that a test waits for a condition before it fails
+import pytest
 
-NGINX = "/usr/sbin/nginx"
+NGINX = ["/usr/sbin/nginx"]
 MODULE = "/usr/lib/nginx/modules/ngx_http_upload_module.so"
+
+# without what pytest adds: the name of the test, which may be longer than Linux allows in an environment
 ENVIRONMENT = dict(os.environ)
 
-if os.environ.get("UPLOAD_TEST_SANITIZE"):
-    MODULE = "/usr/lib/nginx/sanitized/ngx_http_upload_module.so"
-    # nginx itself is not built for it: the runtime has to be there first, and nginx frees nothing when it exits
-    ENVIRONMENT["LD_PRELOAD"] = subprocess.check_output(["gcc", "-print-file-name=libasan.so"], text=True).strip()
-    ENVIRONMENT["ASAN_OPTIONS"] = "detect_leaks=0"
+# its version, and the options of its configure
+NGINX_BUILD = subprocess.run([*NGINX, "-V"], check=True, capture_output=True, text=True).stderr
+
+# what watches nginx's memory in this run: "sanitizers" that it is built with, "valgrind" that it runs in, or nothing
+WATCHER = os.environ.get("UPLOAD_TEST_WATCHER", "")
+
+# seconds that a test waits for a condition before it fails
+DEADLINE = {"": 15, "sanitizers": 60, "valgrind": 120}[WATCHER]
+
+if WATCHER == "valgrind":
+    NGINX = [
+        "valgrind",
+        "--quiet",
+        "--trace-children=yes",
+        "--fair-sched=yes",
+        "--leak-check=full",
+        "--show-leak-kinds=definite",
+        "--errors-for-leak-kinds=definite",
+        "--error-exitcode=99",
+        f"--suppressions={pathlib.Path(__file__).parent}/suppressions/valgrind",
+        *NGINX,
+    ]
+
+# a test that runs in an nginx with threads, and in one without
+both_ways = pytest.mark.parametrize("aio", ["threads", "off"])
+
+of_nginx_alone = pytest.mark.skipif(bool(WATCHER), reason=f"it is about time or memory, which {WATCHER} takes more of")
 
 
 def wait_for(condition, what):
     """Returns the first true value of condition(), or fails with a sentence."""
     deadline = time.monotonic() + DEADLINE
+    pause = 0.0005
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {DEADLINE} seconds: {what}")
-        time.sleep(0.005)
+        time.sleep(pause)
+        pause = min(2 * pause, 0.02)
 
 
 def free_port():
@@ -94,6 +120,7 @@ class Backend:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # or every answer takes 40 milliseconds
 
             def answer(self):
                 length = int(self.headers.get("Content-Length") or 0)
@@ -143,13 +170,62 @@ class Backend:
         self.server.server_close()
 
 
+class Disk:
+    """The disk as nginx sees it through disk.c, which is preloaded: a test holds it, or makes it fail."""
+
+    def __init__(self, library, directory):
+        self.directory = pathlib.Path(directory)
+        self.environment = {"LD_PRELOAD": str(library), "UPLOAD_TEST_DISK": str(directory)}
+
+    def hold(self, call, where=""):
+        """Calls for files whose path has where in it wait, until they are let go."""
+        (self.directory / f"hold-{call}").write_text(where)
+
+    def is_held(self, call):
+        return (self.directory / f"held-{call}").exists()
+
+    def let_go(self, call):
+        (self.directory / f"hold-{call}").unlink(missing_ok=True)
+        (self.directory / f"held-{call}").unlink(missing_ok=True)
+
+    def fail_write(self, number, offset):
+        """Writing beyond an offset is an error."""
+        (self.directory / "fail").write_text(f"{number} {offset}")
+
+    def write_in_pieces(self):
+        """Every write is interrupted, or writes less than it was given."""
+        (self.directory / "short").touch()
+
+    def count_reads(self, where):
+        (self.directory / "count-read").write_text(where)
+        (self.directory / "read").touch()
+
+    def bytes_read(self):
+        """What was read back of files with where in their path, but for checkpoints."""
+        return sum(int(line) for line in (self.directory / "read").read_text().splitlines())
+
+    def heal(self):
+        for path in self.directory.iterdir():
+            path.unlink()
+
+
 class Nginx:
-    """One nginx of one worker in a directory of its own."""
+    """One nginx, of one worker unless told otherwise, in a directory of its own."""
 
     def __init__(
-        self, directory, backend_port, locations, main="", http="", events="worker_connections 256;", environment=None
+        self,
+        directory,
+        backend_port,
+        locations,
+        main="",
+        http="",
+        events="worker_connections 256;",
+        aio="threads",
+        workers=1,
+        environment=None,
     ):
         self.environment = environment or {}
+        self.expected_alert = "(none)"  # part of a line that the test provokes in the error log
         self.directory = pathlib.Path(directory)
         self.store = self.directory / "store"
         self.store.mkdir(parents=True)
@@ -166,7 +242,14 @@ class Nginx:
             "port": self.port,
             "http2_port": self.http2_port,
         }
-        self.parts = {"main": main, "http": http, "events": events, "locations": locations}
+        self.parts = {
+            "main": main,
+            "http": http,
+            "events": events,
+            "aio": aio,
+            "workers": str(workers),
+            "locations": locations,
+        }
         self.conf = self.directory / "nginx.conf"
         self.error_log = self.directory / "error.log"
         self.access_log = self.directory / "access.log"
@@ -182,19 +265,15 @@ class Nginx:
         self.conf.write_text(text)
 
     def command(self, *args):
-        return [NGINX, "-p", str(self.directory), "-c", str(self.conf), *args]
+        return [*NGINX, "-p", str(self.directory), "-c", str(self.conf), *args]
 
     def test_conf(self):
         return subprocess.run(self.command("-t"), check=False, capture_output=True, text=True, env=ENVIRONMENT)
 
     def start(self):
-        environment = {**ENVIRONMENT, **self.environment}
-        environment["LD_PRELOAD"] = " ".join(
-            e["LD_PRELOAD"] for e in (ENVIRONMENT, self.environment) if "LD_PRELOAD" in e
-        )
-        # what a sanitizer reports, too
+        # what a watcher reports, too
         with open(self.directory / "stderr.log", "ab") as stderr:
-            self.process = subprocess.Popen(self.command(), stderr=stderr, env=environment)
+            self.process = subprocess.Popen(self.command(), stderr=stderr, env={**ENVIRONMENT, **self.environment})
         wait_for(self.is_listening, "nginx listens")
         wait_for(self.workers, "nginx has a worker")
         return self
@@ -250,7 +329,7 @@ class Nginx:
 TEMPLATE = """
 load_module @module@;
 daemon off;
-worker_processes 1;
+worker_processes @workers@;
 pid @directory@/nginx.pid;
 error_log @directory@/error.log info;
 @main@
@@ -267,7 +346,8 @@ http {
     upstream app { server @backend_address@; keepalive 4; }
     proxy_http_version 1.1;
     proxy_set_header Connection "";
-    lingering_timeout 2s;
+    lingering_timeout 1s;
+    aio @aio@;
     @http@
     server {
         listen 127.0.0.1:@port@ backlog=1024;

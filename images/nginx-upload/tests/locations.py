@@ -1,5 +1,7 @@
 """The nginx configuration under test: the kit's own location first, then one location for each behaviour."""
 
+import re
+
 HTTP = """
     subrequest_output_buffer_size 16k;
 """
@@ -18,6 +20,46 @@ RECEIVE = """
 """
 
 PLAIN = RECEIVE + "            upload_pass /complete/;\n"
+
+APPEND = """
+            upload_append on;
+            upload_authorize /internal/authorize;
+            upload_store @store@;
+            upload_set_form_field path $upload_tmp_path;
+            upload_set_form_field type $upload_content_type;
+            upload_set_form_field offset $upload_file_offset;
+            upload_aggregate_form_field size $upload_file_size;
+            upload_aggregate_form_field md5 $upload_file_md5;
+            upload_aggregate_form_field sha1 $upload_file_sha1;
+            upload_aggregate_form_field sha256 $upload_file_sha256;
+            upload_aggregate_form_field sha512 $upload_file_sha512;
+            upload_aggregate_form_field crc32 $upload_file_crc32;
+            upload_pass /complete/;
+            upload_cleanup 400-599;
+            error_page 405 = @app;
+            error_page 400 408 409 413 415 423 500 502 503 504 507 @problem;
+"""
+
+RAW = (
+    RECEIVE
+    + """
+            upload_resumable on;
+            upload_aggregate_form_field file.crc32 $upload_file_crc32;
+            upload_aggregate_form_field file.md5 $upload_file_md5;
+            upload_aggregate_form_field file.sha1 $upload_file_sha1;
+            upload_aggregate_form_field file.sha512 $upload_file_sha512;
+            upload_set_form_field file.range $upload_content_range;
+            upload_set_form_field file.number $upload_file_number;
+            upload_pass /complete/;
+            error_page 400 408 409 413 415 416 500 502 503 504 507 @problem;
+"""
+)
+
+RAW_STATES = "            upload_state_store @directory@/states;\n"
+
+RAW_PLAIN = RAW + RAW_STATES
+
+RAW_BARE = "upload_resumable on; upload_store @store@; upload_pass /complete/;" + RAW_STATES
 
 
 def location(name, more):
@@ -92,14 +134,18 @@ LOCATIONS += "".join(
     [
         location("= /plain", PLAIN),
         location("= /small-body", "client_max_body_size 10k;" + PLAIN),
+        location("= /large-header", "upload_max_part_header_len 8k;" + PLAIN),
         location("= /small-header", "upload_max_part_header_len 128;" + PLAIN),
         location("= /small-form", "upload_max_output_body_len 2000;" + PLAIN),
         location("= /small-file", "upload_max_file_size 1000;" + PLAIN),
         location("= /small-file-reject", "upload_max_file_size 1000; upload_max_file_size_action reject;" + PLAIN),
+        location("= /few-parts", "upload_max_parts 10;" + PLAIN),
+        location("= /few-fields", "upload_max_fields 3;" + PLAIN),
+        location("= /no-limits", "upload_max_parts 0; upload_max_fields 0; upload_max_output_body_len 0;" + PLAIN),
+        location("= /limited-rate", "upload_limit_rate 100k; upload_buffer_size 16k;" + PLAIN),
         location("= /tame", "upload_tame_arrays on;" + PLAIN),
         location("= /args", "upload_pass_args on;" + PLAIN),
         location("= /no-fsync", "upload_fsync off;" + PLAIN),
-        location("= /threads", "aio threads;" + PLAIN),
         location("= /small-buffer", "upload_buffer_size 128; client_body_buffer_size 1k;" + PLAIN),
         location("= /large-buffer", "client_body_buffer_size 1m;" + PLAIN),
         location("= /named", RECEIVE + "upload_pass @complete;"),
@@ -112,7 +158,7 @@ LOCATIONS += "".join(
         ),
         location("= /access", "upload_store_access user:rw group:rw all:r;" + PLAIN),
         location("= /full", PLAIN.replace("@store@", "@full@")),
-        location("= /large", "aio threads;" + PLAIN.replace("@store@", "@large@")),
+        location("= /large", PLAIN.replace("@store@", "@large@")),
         location("= /missing", PLAIN.replace("@store@", "/nowhere/$host")),
         location("= /levels", PLAIN.replace("@store@", "@directory@/levels 1 2")),
         location("= /levels-on-demand", PLAIN.replace("@store@", "@directory@/$arg_where 2 1")),
@@ -130,5 +176,50 @@ LOCATIONS += "".join(
             'upload_set_form_field "$http_x_absent" skipped;'
             "upload_store @store@; upload_pass /complete/;",
         ),
+    ]
+)
+
+LOCATIONS += "".join(
+    [
+        location("= /append", APPEND),
+        location("= /append-impatient", "client_body_timeout 200ms;" + APPEND),
+        location("= /append-limited", "upload_max_file_size 1000;" + APPEND),
+        location("= /append-access", "upload_store_access user:rw group:r;" + APPEND),
+        location("= /append-no-fsync", "upload_fsync off;" + APPEND),
+        location("= /append-sha256", re.sub(r".*(md5|sha1|sha512|crc32);\n", "", APPEND)),
+        location("= /append-full", APPEND.replace("@store@", "@full@")),
+        location("= /append-full-unreserved", "upload_preallocate off;" + APPEND.replace("@store@", "@full@")),
+    ]
+)
+
+LOCATIONS += "".join(
+    [
+        location("= /raw", RAW_PLAIN),
+        location("= /raw-fast", "upload_fsync off;" + RAW_PLAIN),
+        location("= /raw-small-buffer", "upload_buffer_size 128; client_body_buffer_size 1k;" + RAW_PLAIN),
+        location("= /raw-wide", "upload_range_header_buffer_size 8k; upload_fsync off;" + RAW_PLAIN),
+        location("= /raw-narrow", "upload_range_header_buffer_size 128; upload_fsync off;" + RAW_PLAIN),
+        location("= /raw-off", "upload_resumable off;" + RAW_PLAIN.replace("upload_resumable on;", "")),
+        location(
+            "= /raw-levels",
+            RAW.replace("@store@", "@store@/hashed 1") + RAW_STATES.replace("states;", "hashed-states 1 2;"),
+        ),
+        location(
+            "= /raw-on-demand",
+            RAW.replace("@store@", "@directory@/$arg_where 2") + "upload_state_store @directory@/$arg_where/states 1;",
+        ),
+        location("= /raw-limited", "upload_max_file_size 1000;" + RAW_PLAIN),
+        location("= /raw-reject", "upload_max_file_size 1000; upload_max_file_size_action reject;" + RAW_PLAIN),
+        location("= /raw-full", RAW_PLAIN.replace("@store@", "@full@")),
+        location("= /raw-full-late", "upload_preallocate off;" + RAW_PLAIN.replace("@store@", "@full@")),
+        location("= /raw-full-state", RAW + "upload_state_store @full@;"),
+        location("= /raw-slow", "client_body_timeout 100ms;" + RAW_PLAIN),
+        location("= /raw-args", "upload_pass_args on;" + RAW_PLAIN),
+        location("= /raw-headers", "upload_add_header X-One $request_method;" + RAW_PLAIN),
+        location("= /raw-access", "upload_store_access user:rw group:rw all:r;" + RAW_PLAIN),
+        location("= /raw-no-digests", RAW_BARE),
+        location("= /raw-one-digest", "upload_aggregate_form_field crc32 $upload_file_crc32;" + RAW_BARE),
+        location("= /raw-keep", RAW_PLAIN.replace("upload_cleanup 400-599;", "")),
+        location("= /raw-named", RAW_PLAIN.replace("/complete/", "@complete")),
     ]
 )

@@ -5,7 +5,9 @@ import os
 import pytest
 
 from client import Connection, Http2, chunked, exchange, form, head, part, post
-from harness import Answer, wait_for
+from harness import Answer, both_ways, wait_for
+
+pytestmark = both_ways
 
 DATA = os.urandom(300000)
 BODY = form(part(DATA, "file", "a.bin"))

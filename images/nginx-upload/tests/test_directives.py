@@ -68,9 +68,10 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_directive(check, wrong):
         assert f'"{wrong.split()[0]}"' in output
 
 
-def test_upload_pass_needs_a_store(check):
+def test_a_store_that_is_not_named_is_that_of_proxy_temp_path_s_default(check):
+    """Which belongs to root here: what nginx cannot create says its name."""
     code, output = check(location("/x", "upload_pass /complete/;"))
-    assert code == 1 and '"upload_store"' in output and '"/x"' in output
+    assert code == 1 and '"/var/lib/nginx/proxy"' in output
 
 
 def test_levels_must_agree_where_a_store_is_used_twice(check):

@@ -6,6 +6,9 @@ import subprocess
 import pytest
 
 from client import BOUNDARY, exchange, form, head, part, post
+from harness import both_ways
+
+pytestmark = both_ways
 
 
 def file_fields(data, field="file", name="a.bin", kind="", path=None):
@@ -124,7 +127,8 @@ NAMES = [
 
 @pytest.mark.parametrize("disposition, field, name", NAMES)
 def test_names_are_read_as_browsers_and_the_standards_write_them(nginx, backend, disposition, field, name):
-    assert post(nginx.port, form(part(b"data", disposition=disposition))).status == 200
+    body = form(part(b"data", disposition=disposition))
+    assert post(nginx.port, body, path="/large-header").status == 200
     if name:
         (path,) = nginx.files()
         assert backend.completes[0].form == file_fields(b"data", field=field, name=name, path=path)

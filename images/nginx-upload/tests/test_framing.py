@@ -3,7 +3,9 @@
 import pytest
 
 from client import Connection, Http2, chunked, exchange, form, head, part
-from harness import Answer, wait_for
+from harness import Answer, both_ways
+
+pytestmark = both_ways
 
 DATA = bytes(range(256)) * 2000
 BODY = form(part(b"value", "field"), part(DATA, "file", "a.bin"))
@@ -142,13 +144,3 @@ def test_get_can_be_answered_by_the_application(nginx, backend):
     assert (response.status, response.body) == (200, b"the page")
     assert backend.authorizes == []
     assert [(seen.method, seen.path) for seen in backend.completes] == [("GET", "/upload")]
-
-
-def test_a_slow_client_is_cut_off_and_leaves_nothing(own_nginx, backend):
-    nginx = own_nginx(http="client_body_timeout 300ms;")
-    with Connection(nginx.port) as c:
-        c.send(head("/plain?t=slow", len(BODY)) + BODY[:100000])
-        wait_for(nginx.files, "a file")
-        assert c.is_closed()
-    assert nginx.logged("slow")[0] == "408"
-    wait_for(lambda: not nginx.files(), "the file is removed")

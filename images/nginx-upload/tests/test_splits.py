@@ -3,6 +3,9 @@
 import pytest
 
 from client import BOUNDARY, Connection, Http2, form, head, part, post
+from harness import both_ways
+
+pytestmark = both_ways
 
 FILE = b"\r\n--" + BOUNDARY[:-1] + b"\r\r\n-\r\n"
 BODY = form(part(b"value", "field"), part(FILE, "file", "a.bin", "text/plain"))
@@ -53,7 +56,7 @@ def test_a_body_of_chunks_and_of_http2_frames(nginx, backend, size):
     assert stored(nginx, backend) == (b"value", FILE, b"a.bin")
 
 
-@pytest.mark.parametrize("path", ["/small-buffer", "/large-buffer", "/plain", "/threads"])
+@pytest.mark.parametrize("path", ["/small-buffer", "/large-buffer", "/plain"])
 def test_buffers_of_any_size(nginx, backend, path):
     data = (FILE + bytes(range(256))) * 3000
     assert post(nginx.port, form(part(b"value", "field"), part(data, "file", "a.bin")), path=path).status == 200

@@ -3,6 +3,9 @@
 import hashlib
 
 from client import Connection, exchange, form, head, part, post
+from harness import both_ways
+
+pytestmark = both_ways
 
 
 def test_they_are_empty_without_an_upload(nginx, backend):

@@ -46,6 +46,8 @@ main(void)
     upload_form_mark_t  mark;
 
     upload_form_init(&form, 2, 0);
+    expect(&form, "bb", "\r\n--bb--\r\n");
+
     add(&form, "a", "1");
     expect(&form, "bb", FIELD("a", "1") "\r\n--bb--\r\n");
 

@@ -1,0 +1,169 @@
+"""What the tests of appending share: the application's side of an upload, and a request that goes as far as told."""
+
+import contextlib
+import hashlib
+import pathlib
+import socket
+import struct
+import zlib
+
+import h2.events
+import h2.exceptions
+
+from client import Connection, Http2, head
+from harness import Answer, wait_for
+
+WAYS = ["length", "chunked", "http2", "http2 without length"]
+
+OFFSET_STREAM = "application/offset+octet-stream"
+
+
+def digests(data):
+    return {
+        "md5": hashlib.md5(data, usedforsecurity=False).hexdigest(),
+        "sha1": hashlib.sha1(data, usedforsecurity=False).hexdigest(),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "sha512": hashlib.sha512(data).hexdigest(),
+        "crc32": f"{zlib.crc32(data):08x}",
+    }
+
+
+class Upload:
+    """One file as the application sees it: it says where the bytes go, and takes the size on disk for the offset."""
+
+    def __init__(self, nginx, backend, name="file", directory=None, **answer):
+        self.nginx, self.backend = nginx, backend
+        self.path = (directory or nginx.store) / name
+        self.checkpoint = self.path.with_name(name + ".checkpoint")
+        self.answer = answer
+        backend.authorize = self.authorize
+
+    def authorize(self, seen):
+        headers = {"X-Upload-Path": self.path, "X-Upload-Offset": self.size()}
+        headers.update({"X-Upload-" + key.replace("_", "-"): value for key, value in self.answer.items()})
+        return Answer(204, headers)
+
+    def size(self):
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def is_locked(self):
+        """Whether a request has it, found out without asking for the lock."""
+        if not self.path.exists():
+            return False
+        inode = self.path.stat().st_ino
+        return any(f":{inode} " in line for line in pathlib.Path("/proc/locks").read_text().splitlines())
+
+    def data(self):
+        return self.path.read_bytes() if self.path.exists() else b""
+
+    def request(self, way="length", length=None, **kwargs):
+        return Request(self.nginx, way, length, **kwargs)
+
+    def append(self, data, way="length", **kwargs):
+        """A whole request, and its answer."""
+        request = self.request(way, len(data), **kwargs)
+        request.send(data)
+        response = request.end()
+        request.leave()
+        return response
+
+    def is_complete(self, data, offset):
+        """The application was told of exactly that, and it stands in the file."""
+        seen = self.backend.completes[-1]
+        fields = dict(seen.form)
+        fields.pop("type")
+        assert seen.method == "POST"
+        assert {name: value.decode() for name, value in fields.items()} == {
+            "path": str(self.path),
+            "offset": str(offset),
+            "size": str(len(data)),
+            **digests(data),
+        }
+        return self.data() == data
+
+
+class Request:
+    """One request in one of the WAYS, whose every step is decided by the test."""
+
+    def __init__(
+        self, nginx, way, length, path="/append", method="PATCH", content_type=OFFSET_STREAM, tag=None, headers=()
+    ):
+        self.nginx, self.way, self.tag = nginx, way, tag
+        if tag:
+            path += "?t=" + tag
+        if way.startswith("http2"):
+            self.connection = Http2(nginx.http2_port)
+            self.stream = self.connection.request(
+                path, length if way == "http2" else None, method, content_type=content_type
+            )
+        else:
+            self.connection = Connection(nginx.port)
+            if way == "chunked":
+                headers = [*headers, "Transfer-Encoding: chunked"]
+            self.connection.send(
+                head(path, length if way == "length" else None, headers, method, content_type=content_type)
+            )
+
+    def send(self, data):
+        if self.way.startswith("http2"):
+            self.connection.send(self.stream, data, end=False)
+        elif self.way == "chunked":
+            # several chunks in one go, and one that is split
+            for piece in (data[:1000], data[1000:1001], data[1001:]):
+                if piece:
+                    self.connection.send(b"%x\r\n%s\r\n" % (len(piece), piece))
+        else:
+            self.connection.send(data)
+
+    def send_read(self, data):
+        """Sends, and waits until nginx has read it."""
+        self.send(data)
+        if self.way.startswith("http2"):
+            pings = self.acknowledged()
+            self.connection.h2.ping(b"received")
+            self.connection.flush()
+            while self.acknowledged() == pings:
+                self.connection.receive()
+        else:
+            wait_for(self.connection.is_read, "nginx reads what was sent")
+
+    def acknowledged(self):
+        return sum(isinstance(event, h2.events.PingAckReceived) for event in self.connection.events)
+
+    def end(self):
+        """The rest of the request; returns the answer."""
+        if self.way.startswith("http2"):
+            # it may be answered already
+            with contextlib.suppress(h2.exceptions.StreamClosedError):
+                self.connection.h2.end_stream(self.stream)
+            self.connection.flush()
+        elif self.way == "chunked":
+            self.connection.send(b"0\r\n\r\n")
+        return self.response()
+
+    def response(self):
+        return self.connection.response(self.stream) if self.way.startswith("http2") else self.connection.response()
+
+    def leave(self):
+        if self.way.startswith("http2"):
+            self.connection.socket.close()
+        else:
+            self.connection.close()
+
+    def reset(self):
+        """RST_STREAM, or a TCP reset."""
+        if self.way.startswith("http2"):
+            self.connection.h2.reset_stream(self.stream)
+            self.connection.flush()
+        else:
+            self.connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+
+    def over(self):
+        """The status that nginx logged once it was done with the request."""
+        return int(self.nginx.logged(self.tag)[0])
+
+
+def is_writing(upload, size):
+    """Waits until nearly all of that is in the file: the last bytes may wait for more."""
+    wait_for(lambda: upload.size() > size - 20000, "what was sent is written")

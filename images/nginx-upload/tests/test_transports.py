@@ -1,0 +1,141 @@
+"""One upload by curl over everything that nginx speaks, small and of more than 4 GiB, in constant memory."""
+
+import contextlib
+import functools
+import hashlib
+import itertools
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+import http3
+from client import BOUNDARY, form, part
+from harness import of_nginx_alone, wait_for
+
+CURL = subprocess.check_output(["curl", "--version"], text=True)
+
+MEMORY = 64 << 20
+SIZE = (4 << 30) + 12345
+
+# curl's options, and whether it says how long the body is: it does not when it comes out of a pipe
+TRANSPORTS = {
+    "http/1.0": (["--http1.0"], True),
+    "http/1.1": (["--http1.1"], True),
+    "chunked": (["--http1.1"], False),
+    "http/1.1 tls": (["--http1.1", "--tlsv1.3"], True),
+    "chunked tls": (["--http1.1", "--tlsv1.3"], False),
+    "http/2": (["--http2-prior-knowledge"], True),
+    "http/2 no length": (["--http2-prior-knowledge"], False),
+    "http/2 tls": (["--http2", "--tlsv1.3"], True),
+    "http/3": (["--http3-only"], True),
+    "http/3 no length": (["--http3-only"], False),
+}
+
+
+def zeros(size):
+    block = bytes(1 << 20)
+    while size:
+        piece = block[:size]
+        yield piece
+        size -= len(piece)
+
+
+@functools.cache
+def sha256_of_zeros(size):
+    digest = hashlib.sha256()
+    for piece in zeros(size):
+        digest.update(piece)
+    return digest.hexdigest().encode()
+
+
+@functools.cache
+def curl_has(feature):
+    return feature in subprocess.run(["curl", "--version"], check=True, capture_output=True, text=True).stdout.split()
+
+
+def curl(nginx, transport, path, size, *options):
+    """Sends a file of zeros; returns the version of HTTP and the status of the answer."""
+    version, has_length = TRANSPORTS[transport]
+    if "http/3" in transport and not (http3.IS_BUILT_IN and "HTTP3" in CURL):
+        pytest.skip("this nginx, or this curl, has no HTTP/3")
+    if "tls" in transport or "http/3" in transport:
+        url = f"https://127.0.0.1:{nginx.https_port}{path}"
+    else:
+        url = f"http://127.0.0.1:{nginx.http2_port if 'http/2' in transport else nginx.port}{path}"
+    command = ["curl", "--silent", "--show-error", "--insecure", *version, *options]
+    command += ["--output", nginx.directory / "answer", "--write-out", "%{http_version} %{http_code}", url]
+    if has_length:
+        source = nginx.directory / "source"
+        with open(source, "wb") as file:
+            file.truncate(size)
+        command += ["--form", "field=value", "--form", f"file=@{source};filename=zeros"]
+        return subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True).stdout.split()
+    before, after = form(part(b"value", "field"), part(b"@", "file", "zeros")).split(b"@")
+    command += ["--request", "POST", "--upload-file", "-"]
+    command += ["--header", "Content-Type: multipart/form-data; boundary=" + BOUNDARY.decode()]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        # the answer may come before the end
+        with contextlib.suppress(BrokenPipeError):
+            for piece in itertools.chain([before], zeros(size), [after]):
+                process.stdin.write(piece)
+            process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        return process.stdout.read().decode().split()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_an_upload(secure_nginx, backend, transport):
+    nginx = secure_nginx()
+    # nginx answers HTTP/1.0 with 1.1
+    version = (
+        "1.1" if transport in ("chunked", "chunked tls", "http/1.0") else transport.split()[0].removeprefix("http/")
+    )
+    for path, size in (("/upload", 3), ("/plain", 3_000_000)):
+        backend.reset()
+        assert curl(nginx, transport, path, size) == [version, "200"]
+        fields = dict(backend.completes[0].form)
+        assert (fields["field"], fields["file.size"]) == (b"value", str(size).encode())
+        assert fields["file.sha256"] == sha256_of_zeros(size)
+        assert pathlib.Path(fields["file.path"].decode()).stat().st_size == size
+        known = backend.completes[0].header("Transfer-Encoding"), backend.completes[0].header("Expect")
+        assert known == (None, None)
+    # curl does not look for an answer when HTTP/3 stops it, see test_http3
+    if version != "3":
+        assert curl(nginx, transport, "/small-file-reject", 3_000_000)[1] == "413"
+    wait_for(lambda: len(nginx.files()) == 2, "nothing but the two files is left")
+
+
+@pytest.mark.parametrize("transport", ["http/1.1", "chunked", "http/1.1 tls"])
+def test_curl_waits_for_100_continue(secure_nginx, backend, transport):
+    """And never sends the body when that does not come."""
+    nginx = secure_nginx()
+    expect = ("--header", "Expect: 100-continue", "--expect100-timeout", "15")
+    assert curl(nginx, transport, "/upload", 100000, *expect) == ["1.1", "200"]
+    assert curl(nginx, transport, "/denied", 100000, *expect) == ["1.1", "403"]
+
+
+def large(transport):
+    """The other transports take minutes in all: make test-module-large."""
+    return transport if transport == "http/1.1" else pytest.param(transport, marks=pytest.mark.large)
+
+
+@of_nginx_alone
+@pytest.mark.parametrize("transport", [large(transport) for transport in TRANSPORTS])
+def test_more_than_4_gib_in_constant_memory(secure_nginx, backend, transport):
+    nginx = secure_nginx()
+    store = pathlib.Path(os.environ["UPLOAD_TEST_LARGE"])
+    try:
+        assert curl(nginx, transport, "/large", SIZE)[1] == "200"
+        fields = dict(backend.completes[0].form)
+        path = pathlib.Path(fields["file.path"].decode())
+        assert path.parent == store
+        assert path.stat().st_size == SIZE
+        assert fields["file.size"] == str(SIZE).encode()
+        assert fields["file.sha256"] == sha256_of_zeros(SIZE)
+        assert nginx.rss() < MEMORY
+    finally:
+        for path in store.iterdir():
+            path.unlink()
