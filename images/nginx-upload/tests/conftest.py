@@ -120,6 +120,8 @@ def secure_nginx(own_nginx, certificate):
             locations
             + f"listen 127.0.0.1:{port} ssl http2;"
             + (f"listen 127.0.0.1:{port} quic;" if http3.IS_BUILT_IN else "")
+            # TLS 1.3 is on by itself since nginx 1.23.4 only
+            + "ssl_protocols TLSv1.2 TLSv1.3;"
             + f"ssl_certificate {certificate}/certificate; ssl_certificate_key {certificate}/key;",
             **kwargs,
         )

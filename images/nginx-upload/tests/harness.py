@@ -36,6 +36,7 @@ if WATCHER == "valgrind":
         "--quiet",
         "--trace-children=yes",
         "--fair-sched=yes",
+        "--num-callers=40",
         "--leak-check=full",
         "--show-leak-kinds=definite",
         "--errors-for-leak-kinds=definite",

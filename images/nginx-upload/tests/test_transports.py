@@ -50,11 +50,6 @@ def sha256_of_zeros(size):
     return digest.hexdigest().encode()
 
 
-@functools.cache
-def curl_has(feature):
-    return feature in subprocess.run(["curl", "--version"], check=True, capture_output=True, text=True).stdout.split()
-
-
 def curl(nginx, transport, path, size, *options):
     """Sends a file of zeros; returns the version of HTTP and the status of the answer."""
     version, has_length = TRANSPORTS[transport]
