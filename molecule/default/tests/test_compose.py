@@ -174,10 +174,8 @@ def test_a_file_that_does_not_fit_is_507_before_its_first_byte(trial: Site) -> N
     assert answer.problem["free"] <= 4 * MIB
 
 
-@pytest.mark.usefixtures("little_room")
-def test_a_disk_that_fills_up_in_the_middle_is_507(host: Any, trial: Site) -> None:
-    body = form("a.bin", b"x" * (3 * MIB))
-    head = trial.head(f"Content-Type: {MULTIPART}", f"Content-Length: {len(body)}")
+def send_while_the_disk_fills(host: Any, trial: Site, head: bytes, body: bytes) -> bytes:
+    """Fill the disk when the first bytes of the body are there, send the rest, and return the answer."""
     with trial.connect() as connection:
         connection.sendall(head + body[: MIB // 2])
         host.check_output(
@@ -190,12 +188,31 @@ def test_a_disk_that_fills_up_in_the_middle_is_507(host: Any, trial: Site) -> No
         reply = b""
         while more := connection.recv(65536):
             reply += more
-            if reply.endswith(b"}\n"):
+            if reply.rstrip().endswith(b"}"):
                 break
+    return reply
+
+
+@pytest.mark.usefixtures("little_room")
+def test_a_disk_that_fills_up_in_the_middle_is_507(host: Any, trial: Site) -> None:
+    head = trial.head(f"Content-Type: {MULTIPART}", "Transfer-Encoding: chunked")
+    body = chunked(form("a.bin", b"x" * (3 * MIB)))
+    reply = send_while_the_disk_fills(host, trial, head, body)
     assert reply.startswith(b"HTTP/1.1 507")
     problem = json.loads(reply.split(b"\r\n\r\n", 1)[1])
     assert problem["status"] == 507
     assert "disk" in problem["detail"] or "space" in problem["detail"]
+
+
+@pytest.mark.usefixtures("little_room")
+def test_an_upload_of_known_length_keeps_its_room_when_the_disk_fills_up(
+    host: Any, trial: Site
+) -> None:
+    body = form("a.bin", b"x" * (3 * MIB))
+    head = trial.head(f"Content-Type: {MULTIPART}", f"Content-Length: {len(body)}")
+    reply = send_while_the_disk_fills(host, trial, head, body)
+    host.check_output("rm -f /mnt/small-store/files/*/*")
+    assert reply.startswith(b"HTTP/1.1 200")
 
 
 def test_the_app_being_away_is_a_502_problem(host: Any, trial: Site, compose: str) -> None:
