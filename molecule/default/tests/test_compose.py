@@ -175,7 +175,7 @@ def test_a_file_that_does_not_fit_is_507_before_its_first_byte(trial: Site) -> N
 
 
 def send_while_the_disk_fills(host: Any, trial: Site, head: bytes, body: bytes) -> bytes:
-    """Fill the disk when the first bytes of the body are there, send the rest, and return the answer."""
+    """Fill the disk when the body has begun, send the rest, and return the answer."""
     with trial.connect() as connection:
         connection.sendall(head + body[: MIB // 2])
         host.check_output(
@@ -205,9 +205,7 @@ def test_a_disk_that_fills_up_in_the_middle_is_507(host: Any, trial: Site) -> No
 
 
 @pytest.mark.usefixtures("little_room")
-def test_an_upload_of_known_length_keeps_its_room_when_the_disk_fills_up(
-    host: Any, trial: Site
-) -> None:
+def test_an_upload_of_known_length_has_its_room_on_a_full_disk(host: Any, trial: Site) -> None:
     body = form("a.bin", b"x" * (3 * MIB))
     head = trial.head(f"Content-Type: {MULTIPART}", f"Content-Length: {len(body)}")
     reply = send_while_the_disk_fills(host, trial, head, body)
