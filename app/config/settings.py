@@ -29,6 +29,8 @@ UPLOAD_APP_THREADS = ENVIRONMENT.integer("UPLOAD_APP_THREADS", 8, minimum=1, max
 UPLOAD_APP_TIMEOUT = ENVIRONMENT.integer("UPLOAD_APP_TIMEOUT", 60, minimum=1, maximum=3600)
 # A second generation beside the first gets a name of its own: each removes its socket at its end.
 UPLOAD_APP_SOCKET = ENVIRONMENT.path("UPLOAD_APP_SOCKET", "/run/upload/app.sock")
+# nginx's own socket for the application, beside that one.
+UPLOAD_NGINX_SOCKET = ENVIRONMENT.path("UPLOAD_NGINX_SOCKET", "/run/upload/nginx.sock")
 DATABASES = {
     "default": database(ENVIRONMENT.text("UPLOAD_DATABASE_URL"), pool_size=UPLOAD_APP_THREADS)
 }

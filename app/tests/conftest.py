@@ -1,6 +1,8 @@
 """The three people of every test, the store in a directory of its own, and a real database."""
 
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +46,14 @@ def store(settings: Settings, tmp_path: Path) -> Path:
     settings.UPLOAD_INCOMING_DIR.mkdir()
     settings.UPLOAD_FILES_DIR.mkdir()
     return tmp_path
+
+
+@pytest.fixture
+def sockets() -> Iterator[Path]:
+    """Return a short path: a unix socket's may have 107 bytes, and tmp_path is long."""
+    path = Path(tempfile.mkdtemp(prefix="s"))
+    yield path
+    shutil.rmtree(path)
 
 
 @pytest.fixture

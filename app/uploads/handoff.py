@@ -4,19 +4,27 @@ The contract is docs/hand-off.md; nginx's side stands in its upload_locations.co
 this application knows these names.
 """
 
+import json
+import logging
 import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 from typing import Final
 
+from django.conf import settings
 from django.http import HttpResponse, QueryDict
 from django.http.request import HttpHeaders
 
 from config.problems import Problem
+from config.unix import UnixConnection
+from uploads.partials import locked
+
+logger = logging.getLogger(__name__)
 
 MAX_NAME_BYTES: Final = 255  # what Linux file systems take, so that a download can be saved
 MAX_FILES: Final = 1000  # one form; its six fields per file must pass DATA_UPLOAD_MAX_NUMBER_FIELDS
@@ -182,6 +190,32 @@ def write_append(  # noqa: PLR0913 - one for each header
     return response
 
 
+def ask_for_digest(path: Path, size: int, timeout: float) -> ReceivedBody:
+    """Have nginx make all bytes of a partial file count, and return the digest of the whole.
+
+    Only what the checkpoint does not vouch for is read. Problem 423: somebody writes to the file;
+    503: nginx does not answer.
+    """
+    headers = {ResponseHeader.PATH.value: str(path), ResponseHeader.OFFSET.value: str(size)}
+    connection = UnixConnection(str(settings.UPLOAD_NGINX_SOCKET), timeout)
+    try:
+        connection.request("POST", "/append", headers={**headers, "Content-Length": "0"})
+        response = connection.getresponse()
+        content = response.read()
+    except (OSError, HTTPException) as error:
+        raise _nginx_away(str(error)) from error
+    finally:
+        connection.close()
+    if response.status in {HTTPStatus.LOCKED, HTTPStatus.CONFLICT}:
+        raise locked()
+    if response.status != HTTPStatus.OK:
+        raise _nginx_away(f"its answer is {response.status}")
+    answer = json.loads(content)
+    return ReceivedBody(
+        path=path, offset=size, size=int(answer["size"]), sha256=_sha256(answer["sha256"])
+    )
+
+
 def write_relay(response: HttpResponse) -> None:
     """Make a successful answer of authorize the client's own: no body is received."""
     response.headers[ResponseHeader.RELAY] = "1"
@@ -305,6 +339,17 @@ def _bad_name(reason: str) -> Problem:
         "bad-name",
         "The file's name cannot be used",
         f"The file's name cannot be used, {reason}: rename the file and send it again.",
+    )
+
+
+def _nginx_away(reason: str) -> Problem:
+    logger.error("nginx does not answer at %s: %s", settings.UPLOAD_NGINX_SOCKET, reason)
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "nginx-away",
+        "The upload cannot be completed now",
+        "All bytes are here, and nginx cannot be asked for their digest. Try again in a minute.",
+        headers={"Retry-After": "60"},
     )
 
 

@@ -3,8 +3,9 @@
 The file is the truth, with the checkpoint that the upload module keeps beside it; the format and
 the rules are those of images/nginx-upload/module/upload_checkpoint.h. Bytes are never read here.
 
-The module holds an OFD write lock on the file while it writes. Who wants the file asks for it by a
-lock on the checkpoint, to which the holder looks twice a second: see `Takeover`.
+The module holds an OFD write lock on the file from its first look until the client's answer, so
+through `complete` as well. Who wants the file asks for it by a lock on the checkpoint, at which the
+holder looks twice a second: see `Takeover`.
 """
 
 import contextlib
@@ -46,6 +47,8 @@ _TEXT: Final = re.compile(
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 # struct flock of 64-bit Linux: type, whence, start, length (0: all), process; padded at the end.
 _FLOCK: Final = struct.Struct("@hhqqi0q")
+# A byte of the checkpoint for each way to ask, so that neither is in the other's way.
+_ASKING: Final = {"idle": (fcntl.F_RDLCK, 0), "now": (fcntl.F_WRLCK, 1)}
 
 
 class Takeover(StrEnum):
@@ -237,9 +240,10 @@ def _open(path: Path) -> int:
     return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
-def _lock(descriptor: int, kind: int) -> bool:
+def _lock(descriptor: int, kind: int, start: int = 0, length: int = 0) -> bool:
+    lock = _FLOCK.pack(kind, os.SEEK_SET, start, length, 0)
     try:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, 0, 0, 0))
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
     except OSError as error:
         if error.errno in {errno.EAGAIN, errno.EACCES}:
             return False
@@ -257,7 +261,7 @@ def _has_holder(descriptor: int) -> bool:
 def _wait(path: Path, takeover: Takeover, is_free: Callable[[], bool]) -> None:
     # A lock cannot be waited for with a time limit, except by looking again.
     deadline = time.monotonic() + TAKEOVER_SECONDS
-    kind = fcntl.F_RDLCK if takeover is Takeover.IDLE else fcntl.F_WRLCK
+    kind, byte = _ASKING[takeover]
     with contextlib.ExitStack() as stack:
         asking: int | None = None
         is_asked = False
@@ -269,8 +273,8 @@ def _wait(path: Path, takeover: Takeover, is_free: Callable[[], bool]) -> None:
                 if asking is not None:
                     stack.callback(os.close, asking)
             if asking is not None and not is_asked:
-                # Refused while somebody else asks in another way: it may give up before us.
-                is_asked = _lock(asking, kind)
+                # Refused while somebody else insists: it may give up before us.
+                is_asked = _lock(asking, kind, byte, 1)
             time.sleep(_POLL_SECONDS)
 
 

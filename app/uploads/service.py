@@ -7,7 +7,7 @@ protocol words in its own way have a class of their own.
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http import HTTPStatus
@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from accounts.models import ApiToken, User
 from config.problems import Problem
-from uploads import partials, space, storage
+from uploads import handoff, partials, space, storage
 from uploads.handoff import ReceivedBody
 from uploads.models import Door, State, Upload
 from uploads.partials import Takeover
@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 UNANNOUNCED: Final = timedelta(minutes=10)
 # Each append moves the expiry, but not each one is worth a write.
 EXPIRY_PRECISION: Final = timedelta(minutes=1)
+# nginx hashes what it had not recorded when it was killed, 256 MiB at most.
+DIGEST_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +225,7 @@ def append(  # noqa: PLR0913 - what protocols can say of one body
     """
     require_open(upload)
     path = partials.path_of(upload.id)
+    _recover(upload)
     # While somebody writes, only nginx knows: it waits for the file, and compares then.
     if not partials.is_locked(path):
         found = partials.offset(path, durable=False)
@@ -254,7 +257,8 @@ def append(  # noqa: PLR0913 - what protocols can say of one body
 def status(upload: Upload, *, takeover: Takeover | None = None) -> Status:
     """Return how far an upload is; with `takeover` durably, and not while somebody writes.
 
-    Problem: `Gone`, or 423 when whoever writes does not give way.
+    With `takeover`, an upload that has all its bytes is completed, if whoever brought the last of
+    them could not see to it. Problem: `Gone`, 423 when whoever writes does not give way, or 503.
     """
     require_remembered(upload)
     if upload.state == State.COMPLETE:
@@ -262,22 +266,30 @@ def status(upload: Upload, *, takeover: Takeover | None = None) -> Status:
     if upload.state == State.VERIFYING:
         return Status(upload, upload.length or 0)
     path = partials.path_of(upload.id)
-    if takeover is not None:
-        partials.wait_until_free(path, takeover)
-    return Status(upload, partials.offset(path, durable=takeover is not None))
+    if takeover is None:
+        return Status(upload, partials.offset(path, durable=False))
+    partials.wait_until_free(path, takeover)
+    _recover(upload)
+    offset = partials.offset(path, durable=True)
+    if offset != upload.length or not path.exists():
+        return Status(upload, offset)
+    body = handoff.ask_for_digest(path, offset, DIGEST_SECONDS)
+    with partials.held(path, takeover):
+        return received(upload, body, is_final=False)
 
 
 def received(upload: Upload, file: ReceivedBody, *, is_final: bool) -> Status:
     """Take note of what nginx appended; whoever has all bytes is complete.
 
-    `is_final`: the client said that this is the end. Problem: `Gone`, `Incomplete`, 400 when the
-    file is not what nginx says, 423 when somebody else writes to the finished file.
+    The file is held meanwhile: by nginx, until the client has its answer. `is_final`: the client
+    said that this is the end. Problem: `Gone`, `Incomplete`, or 400 when the file is not what nginx
+    says.
     """
     if upload.state != State.RECEIVING:
         return status(upload)
-    storage.verify_partial(file, partials.path_of(upload.id))
     length = file.size if upload.length is None and is_final else upload.length
     if length is None or file.size < length:
+        storage.verify_partial(file, partials.path_of(upload.id))
         _slide(upload)
         if is_final and length is not None:
             raise Incomplete(file.size, length)
@@ -353,6 +365,18 @@ def _most(left: space.Space, offset: int) -> int:
     return min(most, space.max_size() or most)
 
 
+def _recover(upload: Upload) -> None:
+    # A crash between the rename and the commit leaves the file finished and the record open.
+    path, place = partials.path_of(upload.id), storage.path_of(upload.stored_path)
+    if path.exists() or not place.exists():
+        return
+    with transaction.atomic():
+        _lock(upload)
+        if upload.state == State.RECEIVING and not path.exists():
+            place.rename(path)
+            logger.warning("upload %s was finished and not recorded: once more", upload.id)
+
+
 def _declare(upload: Upload, length: int, offset: int) -> None:
     if upload.length is None:
         with _serialised(upload.owner):
@@ -374,29 +398,26 @@ def _slide(upload: Upload) -> None:
 
 
 def _finish(upload: Upload, file: ReceivedBody) -> Status:
-    path = file.path
     now = timezone.now()
-    changes = {
-        "length": file.size,
-        "size": file.size,
-        "sha256": file.sha256,
-        "ended": now,
-        "expires": now + timedelta(seconds=settings.UPLOAD_EXPIRY),
-    }
-    with partials.held(path, Takeover.NOW):
-        upload.refresh_from_db()
+    # A commit that fails moves the file back, and the lock on the row decides who ends an upload.
+    with ExitStack() as claim, transaction.atomic():
+        _lock(upload)
         if upload.state != State.RECEIVING:
             return status(upload)
-        storage.verify_partial(file, path)
-        # The commit is inside the claim, so that a commit that fails moves the file back.
-        with storage.claimed([(path, upload.stored_path)]), transaction.atomic():
-            if not Upload.objects.advance(upload.id, State.COMPLETE, **changes):
-                upload.refresh_from_db()
-                raise Gone(State(upload.state))
-        partials.remove(path)
+        storage.verify_partial(file, partials.path_of(upload.id))
+        claim.enter_context(storage.claimed([(file.path, upload.stored_path)]))
+        changes = {"length": file.size, "size": file.size, "sha256": file.sha256}
+        expires = now + timedelta(seconds=settings.UPLOAD_EXPIRY)
+        Upload.objects.advance(upload.id, State.COMPLETE, ended=now, expires=expires, **changes)
+    partials.remove(file.path)
     upload.refresh_from_db()
     logger.info("upload %s complete: %d bytes, user %d", upload.id, file.size, upload.owner_id)
     return Status(upload, file.size)
+
+
+def _lock(upload: Upload) -> None:
+    # SQLite has one lock for all, which the transaction took when it began.
+    upload.refresh_from_db(from_queryset=Upload.objects.select_for_update())
 
 
 @contextmanager

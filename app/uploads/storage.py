@@ -37,10 +37,15 @@ def verify_partial(body: ReceivedBody, path: Path) -> None:
     _verify_file(path, body.size, "The upload")
 
 
+def path_of(place: str) -> Path:
+    """Return where a finished file lies; `place` is below UPLOAD_FILES_DIR, `xx/<uuid>`."""
+    path: Path = settings.UPLOAD_FILES_DIR / place
+    return path
+
+
 def remove(place: str) -> None:
     """Remove a finished file, if it is there."""
-    path: Path = settings.UPLOAD_FILES_DIR / place
-    path.unlink(missing_ok=True)
+    path_of(place).unlink(missing_ok=True)
 
 
 def _verify_file(path: Path, size: int, name: str) -> None:
