@@ -1,7 +1,7 @@
 #!/bin/sh
 # Run app/check.sh in a container made for it. Arguments go to pytest.
-# BASE_IMAGE names the base image; NGINX_IMAGE one of images/nginx-upload, which is built if it is not named; BUILD_CA a file of certificates, where a proxy needs one;
-# DOCKER the command line of an engine with BuildKit.
+# BASE_IMAGE names the base image; NGINX_IMAGE one of images/nginx-upload, which is built when none is named;
+# BUILD_CA a file of certificates, where a proxy needs one; DOCKER the command line of an engine with BuildKit.
 set -eu
 
 cd "$(dirname "$0")"

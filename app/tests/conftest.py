@@ -13,6 +13,7 @@ from pytest_django import Settings
 
 from accounts.models import ApiToken, User, new_token
 from tests.nginx import Nginx
+from tests.stack import Stack, deployed
 
 
 @dataclass
@@ -107,3 +108,11 @@ def stranger(db: None) -> Person:  # noqa: ARG001
 def nobody(db: None) -> Nginx:  # noqa: ARG001
     """Return a client without an account."""
     return Nginx()
+
+
+@pytest.fixture
+def stack(sockets: Path, owner: Person) -> Iterator[Stack]:
+    """Return the running kit, with the owner as its client; the test is transactional."""
+    with deployed(sockets, UPLOAD_CORS_ORIGINS="https://portal.test") as running:
+        running.headers = {"Authorization": f"Bearer {owner.token}"}
+        yield running

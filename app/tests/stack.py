@@ -4,7 +4,10 @@ Both read the configuration that compose.yaml uses, with other paths and ports. 
 nginx and these files along; elsewhere the tests that need them are skipped.
 """
 
+import errno
+import os
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -43,6 +46,7 @@ class Stack:
         """Take the directory of the sockets and nginx's port."""
         self.directory = directory
         self.port = port
+        self.headers: dict[str, str] = {}
         self.nginx: subprocess.Popen[bytes] | None = None
 
     def send(
@@ -57,11 +61,13 @@ class Stack:
         return Reply(response.status, response.headers, content)
 
     def begin(
-        self, method: str, path: str, length: int, headers: Mapping[str, str]
+        self, method: str, path: str, length: int | None, headers: Mapping[str, str]
     ) -> socket.socket:
         """Send the head of a request, and return the connection for its body."""
         connection = socket.create_connection(("127.0.0.1", self.port), START_SECONDS)
-        fields = {**self._headers(headers), "Content-Length": str(length)}
+        fields = self._headers(headers)
+        if length is not None:
+            fields["Content-Length"] = str(length)
         lines = [f"{method} {path.removeprefix(f'http://{HOST}')} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in fields.items()]
         connection.sendall("\r\n".join([*lines, "", ""]).encode())
@@ -73,13 +79,8 @@ class Stack:
         self.nginx = subprocess.Popen(
             ["nginx", "-c", self.directory / "nginx.conf", "-g", "daemon off;"]
         )
-        while True:
+        while not self._is_listening():
             assert self.nginx.poll() is None, "its error log is above"
-            try:
-                socket.create_connection(("127.0.0.1", self.port), START_SECONDS).close()
-            except ConnectionRefusedError:
-                continue
-            return
 
     def stop_nginx(self) -> None:
         """Stop nginx at once, and wait for it."""
@@ -87,8 +88,26 @@ class Stack:
             self.nginx.terminate()
             self.nginx.wait(START_SECONDS)
 
+    def kill_nginx(self) -> None:
+        """Kill nginx and its workers, which can do nothing about it."""
+        assert self.nginx is not None
+        master = self.nginx.pid
+        workers = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+        for process in (master, *map(int, workers)):
+            os.kill(process, signal.SIGKILL)
+        self.nginx.wait(START_SECONDS)
+        while self._is_listening():
+            pass
+
+    def _is_listening(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), START_SECONDS).close()
+        except OSError as error:
+            return error.errno == errno.ECONNRESET
+        return True
+
     def _headers(self, headers: Mapping[str, str] | None) -> dict[str, str]:
-        return {"Host": HOST, **(headers or {})}
+        return {"Host": HOST, **self.headers, **(headers or {})}
 
 
 @contextmanager

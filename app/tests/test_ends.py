@@ -17,6 +17,7 @@ from tests.tus import TYPE, VERSION, Tus
 from uploads import partials, service, storage
 from uploads.handoff import ReceivedBody
 from uploads.models import TRANSITIONS, State, Upload
+from uploads.refusals import Gone, Incomplete
 
 type Listing = Callable[[], list[Path]]
 
@@ -55,7 +56,7 @@ def test_an_end_without_length_is_the_clients_word(owner: Person) -> None:
 
 
 def test_an_end_before_the_declared_length_is_refused(upload: Upload) -> None:
-    with pytest.raises(service.Incomplete):
+    with pytest.raises(Incomplete):
         service.received(upload, _body(upload, 7), is_final=True)
     assert Upload.objects.get().state == State.RECEIVING
 
@@ -74,7 +75,7 @@ def test_what_was_received_of_an_ended_upload_is_gone(upload: Upload, state: Sta
     stale = Upload.objects.get()
     Upload.objects.update(state=state)
     for known in (stale, Upload.objects.get()):
-        with pytest.raises(service.Gone):
+        with pytest.raises(Gone):
             service.received(known, body, is_final=False)
 
 

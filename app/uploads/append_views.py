@@ -107,7 +107,7 @@ def _options(call: Call) -> HttpResponse:
         response = HttpResponse(status=HTTPStatus.NO_CONTENT)
         response.headers["Allow"] = cors.METHODS
     for adapter in adapters():
-        for name, value in (adapter.headers() | adapter.advertise()).items():
+        for name, value in (adapter.headers(call) | adapter.advertise()).items():
             response.headers[name] = value
     cors.allow(call.request, response, _names(lambda adapter: adapter.response_headers))
     return response
@@ -134,7 +134,7 @@ def _answer(
         worded = adapter.refuse(call, problem) if adapter else problem
         response = answer(call.request, worded)
     if adapter is not None:
-        for name, value in adapter.headers().items():
+        for name, value in adapter.headers(call).items():
             response.headers[name] = value
     cors.allow(call.request, response, _names(lambda known: known.response_headers))
     return response

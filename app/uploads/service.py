@@ -1,8 +1,7 @@
 """What happens to an upload, whatever protocol it comes in by: the one storage behind all doors.
 
 Everything here takes and returns typed values; statuses and headers of a protocol are for its
-adapter to know (uploads/protocols). A refusal is a `Problem` that is good as it is; the ones that a
-protocol words in its own way have a class of their own.
+adapter to know (uploads/protocols). Refusals are those of uploads/refusals.py and uploads/space.py.
 """
 
 import logging
@@ -10,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +22,15 @@ from uploads import handoff, partials, space, storage
 from uploads.handoff import ReceivedBody
 from uploads.models import Door, State, Upload
 from uploads.partials import Takeover
+from uploads.refusals import (
+    AlreadyComplete,
+    Gone,
+    Incomplete,
+    LengthConflict,
+    LengthExceeded,
+    OffsetConflict,
+    Unfinished,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -82,94 +89,6 @@ class Status:
         """The bytes of the whole file, None when not known yet."""
         is_complete = self.upload.state == State.COMPLETE
         return self.upload.size if is_complete else self.upload.length
-
-
-class OffsetConflict(Problem):
-    """The client and the disk disagree on what is there."""
-
-    def __init__(self, expected: int, provided: int) -> None:
-        """Take the offset on the disk and the client's."""
-        super().__init__(
-            HTTPStatus.CONFLICT,
-            "offset",
-            "The offset is another one",
-            f"{expected} bytes are here, and the request continues after {provided}."
-            " Ask for the offset, and go on from there.",
-            numbers={"expected": expected, "provided": provided},
-        )
-        self.expected = expected
-        self.provided = provided
-
-
-class LengthConflict(Problem):
-    """The length was declared before, and differently."""
-
-    def __init__(self, known: int, provided: int) -> None:
-        """Take the length on record and the client's."""
-        super().__init__(
-            HTTPStatus.BAD_REQUEST,
-            "length",
-            "The length is another one",
-            f"The upload has {known} bytes, and this request says {provided}: a length that was"
-            " declared does not change. Begin a new upload.",
-            numbers={"length": known, "provided": provided},
-        )
-
-
-class LengthExceeded(Problem):
-    """The body goes on after the end of the file."""
-
-    def __init__(self, size: int, length: int) -> None:
-        """Take what there would be and what was declared."""
-        super().__init__(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            "length-exceeded",
-            "The upload is longer than it was declared",
-            f"With this request there are {size} bytes, and {length} were declared. Send the rest"
-            " only, or begin a new upload.",
-            numbers={"size": size, "length": length},
-        )
-
-
-class AlreadyComplete(Problem):
-    """Nothing can be appended any more."""
-
-    def __init__(self, size: int) -> None:
-        """Take the bytes that the file has."""
-        super().__init__(
-            HTTPStatus.FORBIDDEN,
-            "complete",
-            "The upload is complete",
-            f"All {size} bytes are here, and a finished file does not change.",
-            numbers={"size": size},
-        )
-
-
-class Gone(Problem):
-    """The upload expired or was deleted, and is still remembered."""
-
-    def __init__(self, state: State) -> None:
-        """Take how it ended."""
-        super().__init__(
-            HTTPStatus.GONE,
-            state.value,
-            f"The upload is {state.label.lower()}",
-            f"This upload is {state.label.lower()}, and nothing of it is left. Begin a new one.",
-        )
-
-
-class Incomplete(Problem):
-    """The client says that this is all, and its declared length says more."""
-
-    def __init__(self, size: int, length: int) -> None:
-        """Take what is there and what was declared."""
-        super().__init__(
-            HTTPStatus.BAD_REQUEST,
-            "length",
-            "The upload ends too early",
-            f"{size} bytes are here, and {length} were declared. Send the rest.",
-            numbers={"size": size, "length": length},
-        )
 
 
 def begin(new: NewUpload, *, size: int | None, checksum: Checksum | None = None) -> Append:
@@ -351,12 +270,7 @@ def require_complete(upload: Upload) -> None:
     """Check that there is a file to be had. Problem: `Gone`, or 409 while bytes are missing."""
     require_remembered(upload)
     if upload.state != State.COMPLETE:
-        raise Problem(
-            HTTPStatus.CONFLICT,
-            "unfinished",
-            "The upload is under way",
-            f"This upload is {State(upload.state).label.lower()}: wait until it is complete.",
-        )
+        raise Unfinished(State(upload.state))
 
 
 def _most(left: space.Space, offset: int) -> int:

@@ -58,7 +58,7 @@ class Adapter(Protocol):
         """Tell whether a request is of this protocol; never asked about OPTIONS."""
         ...
 
-    def headers(self) -> dict[str, str]:
+    def headers(self, call: Call) -> dict[str, str]:
         """Return what stands on every answer of this protocol."""
         ...
 

@@ -74,7 +74,7 @@ class Tus:
         """Tell by a header that only tus has, or by its media type."""
         return any(name in call.headers for name in _MARKS) or _is_chunk(call)
 
-    def headers(self) -> dict[str, str]:
+    def headers(self, call: Call) -> dict[str, str]:  # noqa: ARG002 - of the protocol
         """Return the version that the answer is of."""
         return {"Tus-Resumable": VERSION}
 
