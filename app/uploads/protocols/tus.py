@@ -140,9 +140,7 @@ class Tus:
     def complete(self, call: Call, grant: AppendGrant, status: Status) -> HttpResponse:
         """Answer 201 to a creation, and 204 to a PATCH, with the new offset."""
         upload = status.upload
-        response = HttpResponse(
-            status=HTTPStatus.CREATED if grant.is_creation else HTTPStatus.NO_CONTENT
-        )
+        response = _empty(HTTPStatus.CREATED if grant.is_creation else HTTPStatus.NO_CONTENT)
         response.headers["Upload-Offset"] = str(status.offset)
         _add_expiry(response, upload)
         if grant.is_creation:
@@ -160,13 +158,13 @@ class Tus:
             return self._state(call)
         if call.method == "DELETE":
             service.terminate(access.to_upload(call.request, call.target).upload)
-            return HttpResponse(status=HTTPStatus.NO_CONTENT)
+            return _empty(HTTPStatus.NO_CONTENT)
         raise method_not_allowed(*_UPLOAD_METHODS)
 
     def _state(self, call: Call) -> HttpResponse:
         upload = access.to_upload(call.request, call.target, safe=True).upload
         status = service.status(upload, takeover=Takeover.IDLE)
-        response = HttpResponse(content_type=CONTENT_TYPE)
+        response = _empty(HTTPStatus.OK)
         response.headers["Upload-Offset"] = str(status.offset)
         if status.length is None:
             response.headers["Upload-Defer-Length"] = "1"
@@ -206,6 +204,13 @@ def _wrong_type() -> Problem:
         "The body has another type",
         f"Send the bytes with 'Content-Type: {CONTENT_TYPE}'.",
     )
+
+
+def _empty(status: HTTPStatus) -> HttpResponse:
+    response = HttpResponse(status=status)
+    # Django's default is of no body's type.
+    del response.headers["Content-Type"]
+    return response
 
 
 def _add_expiry(response: HttpResponse, upload: Upload) -> None:
