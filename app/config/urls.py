@@ -7,7 +7,7 @@ from django.views.generic import RedirectView
 
 from config.errors import HANDLERS
 from config.health import healthz
-from uploads import append_views, handoff_views, views
+from uploads import append_views, chunk_views, handoff_views, segment_views, views
 
 handler400, handler403, handler404, handler500 = HANDLERS
 
@@ -16,9 +16,14 @@ urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("internal/authorize", handoff_views.authorize, name="authorize"),
     path("complete/", handoff_views.complete, name="complete"),
+    path("complete/chunk", chunk_views.complete, name="complete-chunk"),
+    path("complete/segment", segment_views.complete, name="complete-segment"),
     path("upload", views.upload_page, name="upload"),
     path("files/", append_views.resource, name="resources"),
     path("files/<path:target>", append_views.resource, name="resource"),
+    path("chunked/", chunk_views.resource, name="chunks"),
+    path("chunked/<str:target>", chunk_views.resource, name="chunked-upload"),
+    path("segments/", segment_views.resource, name="segments"),
     path("uploads/", views.upload_table, name="uploads"),
     path("uploads/<uuid:upload_id>", views.upload_detail, name="upload-detail"),
     path("uploads/<uuid:upload_id>/download", views.download, name="download"),

@@ -22,9 +22,9 @@ from accounts.authentication import (
     require_our_pages,
     unauthenticated,
 )
-from accounts.models import ApiToken
+from accounts.models import ApiToken, User
 from config.problems import Problem
-from uploads.models import Upload
+from uploads.models import ELSEWHERE, UNFINISHED, Door, Upload
 
 # The prefix tells a leaked capability from a token, and what it opens.
 CAPABILITY_PREFIX: Final = "upl_"
@@ -40,6 +40,20 @@ class Access:
     token: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Continuer:
+    """Who goes on. A token that ran out, `is_outlived`, is good for what it created alone."""
+
+    user: User
+    token: ApiToken | None
+    is_outlived: bool
+
+    def may(self, upload: Upload) -> bool:
+        """Tell whether an upload is theirs."""
+        created = self.token is not None and upload.token_id == self.token.pk
+        return upload.owner_id == self.user.pk and (created or not self.is_outlived)
+
+
 def creator(request: HttpRequest) -> Identity:
     """Return who begins an upload. Problem: 401, or 403 for a page of another site."""
     identity = identify(request)
@@ -50,13 +64,15 @@ def creator(request: HttpRequest) -> Identity:
     return identity
 
 
-def to_upload(request: HttpRequest, target: str, *, safe: bool = False) -> Access:
+def to_upload(
+    request: HttpRequest, target: str, *, safe: bool = False, door: Door | None = None
+) -> Access:
     """Return a client's own upload. Problem: 401, 404 for others' as for none, or 403.
 
-    `target` is what stands below /files/. A request that changes nothing is `safe`, and a page of
-    any site may lead to it.
+    `target` is what stands below /files/, or below the address of a `door` that has its own. A
+    request that changes nothing is `safe`, and a page of any site may lead to it.
     """
-    upload = _find(target)
+    upload = find(target, door)
     text = bearer_token(request)
     if text is not None and upload is not None:
         opened = _open(text, upload)
@@ -72,6 +88,36 @@ def to_upload(request: HttpRequest, target: str, *, safe: bool = False) -> Acces
     return Access(upload, identity.token.pk if identity.token else None)
 
 
+def continuer(request: HttpRequest) -> Continuer:
+    """Return who goes on with an upload that only the body, or Django's record, will name."""
+    identity = identify(request)
+    if identity is not None:
+        if identity.token is None:
+            require_our_pages(request)
+        return Continuer(identity.user, identity.token, is_outlived=False)
+    text = bearer_token(request)
+    token = None if text is None else ApiToken.objects.in_force().with_text(text)
+    if token is None:
+        raise unauthenticated()
+    return Continuer(token.owner, token, is_outlived=True)
+
+
+def find(target: str, door: Door | None) -> Upload | None:
+    """Return the upload at an address, None: there is none, or none with such a door."""
+    try:
+        upload_id = UUID(target)
+    except ValueError:
+        return None
+    # Other spellings of the same number are not the address that was given out.
+    spellings = {str(upload_id), upload_id.hex} if door is Door.CHUNKED else {str(upload_id)}
+    if target not in spellings:
+        return None
+    uploads = Upload.objects.select_related("owner").filter(pk=upload_id)
+    if door is not None:
+        return uploads.filter(protocol=door).first()
+    return uploads.exclude(protocol__in=ELSEWHERE, state__in=UNFINISHED).first()
+
+
 def capability(upload: Upload) -> str:
     """Return the text that opens this upload as a token would, until the upload expires."""
     return CAPABILITY_PREFIX + _signer().sign(f"{upload.id.hex}.{upload.token_id or 0}")
@@ -85,17 +131,6 @@ def not_found() -> Problem:
         "Nothing here",
         "There is nothing at this address, or it belongs to somebody else. Check the address.",
     )
-
-
-def _find(target: str) -> Upload | None:
-    try:
-        upload_id = UUID(target)
-    except ValueError:
-        return None
-    # Other spellings of the same number are not the address that was given out.
-    if str(upload_id) != target:
-        return None
-    return Upload.objects.select_related("owner").filter(pk=upload_id).first()
 
 
 def _open(text: str, upload: Upload) -> Access | None:

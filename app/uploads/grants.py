@@ -1,6 +1,7 @@
 """Grants: what authorize decided, signed, carried by nginx to complete.
 
-A form has its `Grant`, an append its `AppendGrant`; one is never taken for the other.
+A form has its `Grant`, an append or a segment its `AppendGrant`, a chunk its `ChunkGrant`; one is
+never taken for another.
 """
 
 from dataclasses import asdict, dataclass
@@ -14,10 +15,12 @@ from django.core import signing
 from accounts.authentication import Identity
 from accounts.models import ApiToken, User
 from config.problems import Problem
+from uploads.access import Continuer
 from uploads.models import Door, Upload
 
 _SALT: Final = "uploads.grant"
 _APPEND_SALT: Final = "uploads.grant.append"
+_CHUNK_SALT: Final = "uploads.grant.chunk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,44 @@ class AppendGrant:
         if upload is None or not _stands(self.token):
             raise _withdrawn()
         return upload
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkGrant:
+    """Leave to send one chunk: for whom, to which upload (None: the form names it, or a new one).
+
+    `first` and `total` are those of its Content-Range, and `size` follows from it; all are None
+    without one, when the chunk is the whole file or the form has none. `is_outlived`: the token ran
+    out, and is good for the upload that it created.
+    """
+
+    user: int
+    token: int | None
+    is_outlived: bool
+    upload: str | None
+    first: int | None
+    size: int | None
+    total: int | None
+
+    def sign(self) -> str:
+        """Return the grant as a text that only the holder of the secret key can make."""
+        return signing.dumps(asdict(self), salt=_CHUNK_SALT)
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Return the grant of a signed text. Problem 403: forged or too old."""
+        try:
+            return cls(**_load(text, _CHUNK_SALT))
+        except TypeError:
+            raise _invalid() from None
+
+    def holder(self) -> Continuer:
+        """Return whose it is, if the right still stands. Problem 403: it was withdrawn."""
+        user = User.objects.filter(pk=self.user, is_active=True).first()
+        if user is None or not _stands(self.token):
+            raise _withdrawn()
+        token = None if self.token is None else ApiToken.objects.get(pk=self.token)
+        return Continuer(user, token, self.is_outlived)
 
 
 def _load(text: str, salt: str) -> dict[str, Any]:

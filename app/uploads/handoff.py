@@ -19,6 +19,7 @@ from typing import Final
 from django.conf import settings
 from django.http import HttpResponse, QueryDict
 from django.http.request import HttpHeaders
+from django.urls import reverse
 
 from config.problems import Problem
 from config.unix import UnixConnection
@@ -55,6 +56,7 @@ class ResponseHeader(StrEnum):
     TAKEOVER = "X-Upload-Takeover"
     CHECKSUM = "X-Upload-Checksum"
     RELAY = "X-Upload-Relay"
+    DIRECTORY = "X-Upload-Directory"
 
 
 class Shape(StrEnum):
@@ -62,10 +64,12 @@ class Shape(StrEnum):
 
     FORM = "form"
     APPEND = "append"
+    SEGMENT = "segment"
 
 
 METHODS: Final = {
     Shape.FORM: frozenset({"POST"}),
+    Shape.SEGMENT: frozenset({"POST"}),
     Shape.APPEND: frozenset({"POST", "PUT", "PATCH"}),
 }
 
@@ -88,6 +92,15 @@ class BodyField(StrEnum):
     OFFSET = "file.offset"
     SIZE = "file.size"
     SHA256 = "file.sha256"
+
+
+class ChunkField(StrEnum):
+    """The fields of a chunk's file in the form of complete, if there is one."""
+
+    NAME = "file.name"
+    TYPE = "file.type"
+    PATH = "file.path"
+    SIZE = "file.size"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +137,24 @@ class ReceivedBody:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceivedChunk:
+    """A part of a file as nginx measured it; `path` is not yet known to be in the store."""
+
+    name: str
+    content_type: str
+    path: Path
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkForm:
+    """A chunk's file, None in a form that has fields alone, and those fields."""
+
+    chunk: ReceivedChunk | None
+    fields: dict[str, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
 class CompleteForm:
     """The files of one request, in its order, and its plain fields."""
 
@@ -139,7 +170,10 @@ def read_authorize(headers: HttpHeaders) -> AuthorizeRequest | None:
     if shape not in Shape:
         raise _malformed(f"the body shape {shape[:40]!r} is not known here")
     method = headers.get(RequestHeader.METHOD, "")
+    uri = headers.get(RequestHeader.URI, "")
     allowed = METHODS[Shape(shape)]
+    if is_chunk(uri):
+        allowed |= {"PUT"}
     if method not in allowed:
         raise Problem(
             HTTPStatus.METHOD_NOT_ALLOWED,
@@ -152,10 +186,15 @@ def read_authorize(headers: HttpHeaders) -> AuthorizeRequest | None:
     return AuthorizeRequest(
         shape=Shape(shape),
         method=method,
-        uri=headers.get(RequestHeader.URI, ""),
+        uri=uri,
         length=number(declared, RequestHeader.LENGTH) if declared else None,
         content_type=headers.get(RequestHeader.TYPE, ""),
     )
+
+
+def is_chunk(uri: str) -> bool:
+    """Tell whether a form is a chunk's, or ends an upload in chunks."""
+    return uri.startswith(reverse("chunks"))
 
 
 def write_grant(grant: str, max_size: int | None) -> HttpResponse:
@@ -196,10 +235,35 @@ def ask_for_digest(path: Path, size: int, timeout: float) -> ReceivedBody:
     Only what the checkpoint does not vouch for is read. Problem 423: somebody writes to the file;
     503: nginx does not answer.
     """
+    answer = _append_nothing("/append", path, size, None, timeout)
+    return ReceivedBody(
+        path=path, offset=size, size=int(answer["size"]), sha256=_sha256(answer["sha256"])
+    )
+
+
+def ask_for_digests(
+    path: Path, size: int, length: int | None, timeout: float
+) -> tuple[ReceivedBody, dict[str, str]]:
+    """Do the same for an upload in chunks, and return its digests by their names, too.
+
+    A file that is not there is made, with room on the disk for `length` bytes. Problem 507, too.
+    """
+    answer = _append_nothing("/append-chunk", path, size, length, timeout)
+    body = ReceivedBody(
+        path=path, offset=size, size=int(answer.pop("size")), sha256=_sha256(answer["sha256"])
+    )
+    return body, answer
+
+
+def _append_nothing(
+    place: str, path: Path, size: int, length: int | None, timeout: float
+) -> dict[str, str]:
     headers = {ResponseHeader.PATH.value: str(path), ResponseHeader.OFFSET.value: str(size)}
+    if length is not None:
+        headers[ResponseHeader.LENGTH.value] = str(length)
     connection = UnixConnection(str(settings.UPLOAD_NGINX_SOCKET), timeout)
     try:
-        connection.request("POST", "/append", headers={**headers, "Content-Length": "0"})
+        connection.request("POST", place, headers={**headers, "Content-Length": "0"})
         response = connection.getresponse()
         content = response.read()
     except (OSError, HTTPException) as error:
@@ -208,12 +272,19 @@ def ask_for_digest(path: Path, size: int, timeout: float) -> ReceivedBody:
         connection.close()
     if response.status in {HTTPStatus.LOCKED, HTTPStatus.CONFLICT}:
         raise locked()
+    if response.status == HTTPStatus.INSUFFICIENT_STORAGE:
+        raise disk_full()
     if response.status != HTTPStatus.OK:
         raise _nginx_away(f"its answer is {response.status}")
-    answer = json.loads(content)
-    return ReceivedBody(
-        path=path, offset=size, size=int(answer["size"]), sha256=_sha256(answer["sha256"])
-    )
+    answer: dict[str, str] = json.loads(content)
+    return answer
+
+
+def write_segment(grant: str, directory: str, total: int) -> HttpResponse:
+    """Return the answer that lets a segment in, to a file of `total` bytes in a directory."""
+    response = write_grant(grant, total)
+    response.headers[ResponseHeader.DIRECTORY] = directory
+    return response
 
 
 def write_relay(response: HttpResponse) -> None:
@@ -248,6 +319,25 @@ def read_complete(form: QueryDict) -> CompleteForm:
             f"The form has {max(counts)} files, and {MAX_FILES} are the most: send them in parts.",
         )
     return CompleteForm(files=tuple(_read_files(columns)), fields=_read_fields(form))
+
+
+def read_chunk(form: QueryDict) -> ChunkForm:
+    """Return the typed form. Problem 400: fields are malformed, or it has several files."""
+    columns = {name: form.getlist(name) for name in ChunkField}
+    counts = {len(column) for column in columns.values()}
+    if counts == {0}:
+        return ChunkForm(chunk=None, fields=_read_fields(form))
+    if counts != {1}:
+        raise _malformed("a chunk is one file")
+    values = {name: column[0] for name, column in columns.items()}
+    media_type = values[ChunkField.TYPE]
+    chunk = ReceivedChunk(
+        name=clean_name(values[ChunkField.NAME]),
+        content_type=media_type if is_media_type(media_type) else "",
+        path=Path(_text(values[ChunkField.PATH], ChunkField.PATH)),
+        size=number(values[ChunkField.SIZE], ChunkField.SIZE),
+    )
+    return ChunkForm(chunk=chunk, fields=_read_fields(form))
 
 
 def is_append(form: QueryDict) -> bool:
@@ -331,6 +421,16 @@ def _text(text: str, name: str) -> str:
     if "\0" in text:
         raise _malformed(f"the field {name} has a NUL byte")
     return text
+
+
+def disk_full() -> Problem:
+    """Return the refusal of a file that the disk has no room for, whatever was reserved."""
+    return Problem(
+        HTTPStatus.INSUFFICIENT_STORAGE,
+        "no-space",
+        "Not enough space on the server",
+        "The disk is full. Ask the administrator to make room, and go on.",
+    )
 
 
 def _bad_name(reason: str) -> Problem:

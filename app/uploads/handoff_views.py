@@ -6,7 +6,7 @@ from http import HTTPStatus
 from django.conf import settings
 from django.contrib import messages
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
@@ -14,7 +14,8 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.authentication import identify, refuse_anonymous, require_our_pages
 from accounts.models import User
 from config.problems import Problem, wants_page
-from uploads import append_views, handoff, space, storage
+from uploads import append_views, chunk_views, handoff, segment_views, space, storage
+from uploads.answers import completed
 from uploads.grants import Grant
 from uploads.models import Upload
 
@@ -29,6 +30,10 @@ def authorize(request: HttpRequest) -> HttpResponse:
         raise Http404
     if asked.shape is handoff.Shape.APPEND:
         return append_views.authorize(request, asked)
+    if asked.shape is handoff.Shape.SEGMENT:
+        return segment_views.authorize(request, asked)
+    if handoff.is_chunk(asked.uri):
+        return chunk_views.authorize(request, asked)
     identity = identify(request)
     if identity is None:
         return refuse_anonymous(request, asked.uri)
@@ -83,9 +88,7 @@ def complete(request: HttpRequest) -> HttpResponse:
         logger.info("upload %s complete: %d bytes, user %d", upload.id, upload.size, owner.pk)
     if wants_page(request):
         return _to_table(request, uploads)
-    return JsonResponse(
-        {"detail": "Upload Complete", "uploads": [describe(request, u) for u in uploads]}
-    )
+    return completed(request, uploads)
 
 
 def _check_files(form: handoff.CompleteForm, grant: Grant) -> None:
@@ -114,14 +117,3 @@ def _to_table(request: HttpRequest, uploads: list[Upload]) -> HttpResponse:
     response = HttpResponseRedirect(reverse("uploads"))
     response.status_code = HTTPStatus.SEE_OTHER
     return response
-
-
-def describe(request: HttpRequest, upload: Upload) -> dict[str, str | int]:
-    """Return an upload as clients get it in JSON."""
-    return {
-        "id": str(upload.id),
-        "name": upload.name,
-        "size": upload.size,
-        "sha256": upload.sha256,
-        "url": request.build_absolute_uri(upload.get_download_url()),
-    }

@@ -47,6 +47,10 @@ class Door(models.TextChoices):
     PUT = "put", "plain PUT"
 
 
+# Their unfinished uploads have an address of their own, not one below /files/.
+ELSEWHERE: Final = (Door.CHUNKED, Door.SEGMENTS)
+
+
 class UploadQuerySet(models.QuerySet["Upload"]):
     """Which uploads somebody may see, and the only way to change a state."""
 
@@ -156,6 +160,10 @@ class Upload(models.Model):
 
     def get_resource_url(self) -> str:
         """Return the address that its bytes go to, and that tells how many are there."""
+        if self.protocol == Door.CHUNKED:
+            return reverse("chunked-upload", args=[str(self.id)])
+        if self.protocol == Door.SEGMENTS:
+            return reverse("segments")
         return reverse("resource", args=[str(self.id)])
 
     def is_overdue(self, now: datetime) -> bool:

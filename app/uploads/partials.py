@@ -29,8 +29,11 @@ from uuid import UUID
 from django.conf import settings
 
 from config.problems import Problem
+from uploads.models import Door, Upload
 
 SUFFIX: Final = ".checkpoint"
+# Of segments: which ranges are there, and that while it is being written.
+STATES: Final = (".state", ".state.tmp")
 # As long as the module waits on behalf of a request that takes an upload over.
 TAKEOVER_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.05
@@ -75,6 +78,13 @@ def path_of(upload_id: UUID) -> Path:
     return path
 
 
+def locate(upload: Upload) -> Path:
+    """Return the same of any upload: segments have a directory, with their session as the name."""
+    if upload.protocol == Door.SEGMENTS:
+        return _segments() / str(upload.owner_id) / str(upload.id) / upload.metadata
+    return path_of(upload.id)
+
+
 def checkpoint_of(path: Path) -> Path:
     """Return where the module keeps what it knows of a partial file."""
     return path.with_name(path.name + SUFFIX)
@@ -100,6 +110,12 @@ def offset(path: Path, *, durable: bool) -> int:
     if found is None:
         return 0
     return size if found.boot == _boot_id() else min(size, found.offset)
+
+
+def is_current(path: Path) -> bool:
+    """Tell whether the module has opened a partial file since the machine started."""
+    found = read_checkpoint(path)
+    return found is not None and found.boot == _boot_id() and path.exists()
 
 
 def allocated(path: Path) -> int:
@@ -165,9 +181,14 @@ def held(path: Path, takeover: Takeover | None) -> Iterator[None]:
 
 
 def remove(path: Path) -> None:
-    """Remove a partial file and its checkpoint; hold it meanwhile."""
+    """Remove a partial file and what stands beside it; hold it meanwhile."""
     path.unlink(missing_ok=True)
-    checkpoint_of(path).unlink(missing_ok=True)
+    for suffix in (SUFFIX, *STATES):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    if path.is_relative_to(_segments()):
+        # A request that comes late finds no place to begin a file that nobody knows of.
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()
 
 
 def locked() -> Problem:
@@ -224,6 +245,11 @@ def _parse(slot: bytes) -> Checkpoint | None:
         offset=int(found["offset"]),
         boot=found["boot"].decode("latin-1"),
     )
+
+
+def _segments() -> Path:
+    path: Path = settings.UPLOAD_INCOMING_DIR / "segments"
+    return path
 
 
 @functools.cache

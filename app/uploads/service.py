@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from accounts.models import ApiToken, User
 from config.problems import Problem
-from uploads import handoff, partials, space, storage
+from uploads import handoff, partials, segments, space, storage
 from uploads.handoff import ReceivedBody
 from uploads.models import Door, State, Upload
 from uploads.partials import Takeover
@@ -119,7 +119,7 @@ def begin(new: NewUpload, *, size: int | None, checksum: Checksum | None = None)
         )
     return Append(
         upload=upload,
-        path=partials.path_of(upload.id),
+        path=partials.locate(upload),
         offset=0,
         length=upload.length,
         max_size=_most(left, 0) if upload.length is None else None,
@@ -143,8 +143,8 @@ def append(  # noqa: PLR0913 - what protocols can say of one body
     `AlreadyComplete`, `OffsetConflict`, `LengthConflict`, 413 or 507.
     """
     require_open(upload)
-    path = partials.path_of(upload.id)
-    _recover(upload)
+    path = partials.locate(upload)
+    recover(upload)
     # While somebody writes, only nginx knows: it waits for the file, and compares then.
     if not partials.is_locked(path):
         found = partials.offset(path, durable=False)
@@ -184,11 +184,13 @@ def status(upload: Upload, *, takeover: Takeover | None = None) -> Status:
         return Status(upload, upload.size)
     if upload.state == State.VERIFYING:
         return Status(upload, upload.length or 0)
-    path = partials.path_of(upload.id)
+    path = partials.locate(upload)
+    if upload.protocol == Door.SEGMENTS:
+        return Status(upload, segments.received(path))
     if takeover is None:
         return Status(upload, partials.offset(path, durable=False))
     partials.wait_until_free(path, takeover)
-    _recover(upload)
+    recover(upload)
     offset = partials.offset(path, durable=True)
     if offset != upload.length or not path.exists():
         return Status(upload, offset)
@@ -208,8 +210,8 @@ def received(upload: Upload, file: ReceivedBody, *, is_final: bool) -> Status:
         return status(upload)
     length = file.size if upload.length is None and is_final else upload.length
     if length is None or file.size < length:
-        storage.verify_partial(file, partials.path_of(upload.id))
-        _slide(upload)
+        storage.verify_partial(file, partials.locate(upload))
+        slide(upload)
         if is_final and length is not None:
             raise Incomplete(file.size, length)
         return Status(upload, file.size)
@@ -219,7 +221,7 @@ def received(upload: Upload, file: ReceivedBody, *, is_final: bool) -> Status:
 def terminate(upload: Upload) -> None:
     """Delete an upload, finished or not. Problem: `Gone`, or 423 when it is in use."""
     require_remembered(upload)
-    path = partials.path_of(upload.id)
+    path = partials.locate(upload)
     with partials.held(path, Takeover.NOW):
         if not Upload.objects.advance(upload.id, State.DELETED, ended=timezone.now()):
             upload.refresh_from_db()
@@ -231,7 +233,7 @@ def terminate(upload: Upload) -> None:
 
 def expire(upload: Upload) -> bool:
     """End an upload whose time ran out; False: somebody is at it, or it ended otherwise."""
-    path = partials.path_of(upload.id)
+    path = partials.locate(upload)
     try:
         with partials.held(path, None):
             now = timezone.now()
@@ -246,6 +248,26 @@ def expire(upload: Upload) -> bool:
         return False
     logger.info("upload %s expired, user %d", upload.id, upload.owner_id)
     return True
+
+
+def slide(upload: Upload) -> None:
+    """Put an upload's expiry off: something of it has come."""
+    expires = timezone.now() + timedelta(seconds=settings.UPLOAD_EXPIRY)
+    if upload.expires is None or expires - upload.expires > EXPIRY_PRECISION:
+        Upload.objects.receiving().filter(pk=upload.pk).update(expires=expires)
+        upload.expires = expires
+
+
+def recover(upload: Upload) -> None:
+    """Make good a crash between the rename and the commit: the file finished, the record open."""
+    path, place = partials.locate(upload), storage.path_of(upload.stored_path)
+    if path.exists() or not place.exists():
+        return
+    with transaction.atomic():
+        _lock(upload)
+        if upload.state == State.RECEIVING and not path.exists():
+            place.rename(path)
+            logger.warning("upload %s was finished and not recorded: once more", upload.id)
 
 
 def require_remembered(upload: Upload) -> None:
@@ -279,18 +301,6 @@ def _most(left: space.Space, offset: int) -> int:
     return min(most, space.max_size() or most)
 
 
-def _recover(upload: Upload) -> None:
-    # A crash between the rename and the commit leaves the file finished and the record open.
-    path, place = partials.path_of(upload.id), storage.path_of(upload.stored_path)
-    if path.exists() or not place.exists():
-        return
-    with transaction.atomic():
-        _lock(upload)
-        if upload.state == State.RECEIVING and not path.exists():
-            place.rename(path)
-            logger.warning("upload %s was finished and not recorded: once more", upload.id)
-
-
 def _declare(upload: Upload, length: int, offset: int) -> None:
     if upload.length is None:
         with _serialised(upload.owner):
@@ -304,13 +314,6 @@ def _declare(upload: Upload, length: int, offset: int) -> None:
         raise LengthConflict(upload.length or 0, length)
 
 
-def _slide(upload: Upload) -> None:
-    expires = timezone.now() + timedelta(seconds=settings.UPLOAD_EXPIRY)
-    if upload.expires is None or expires - upload.expires > EXPIRY_PRECISION:
-        Upload.objects.receiving().filter(pk=upload.pk).update(expires=expires)
-        upload.expires = expires
-
-
 def _finish(upload: Upload, file: ReceivedBody) -> Status:
     now = timezone.now()
     # A commit that fails moves the file back, and the lock on the row decides who ends an upload.
@@ -318,7 +321,7 @@ def _finish(upload: Upload, file: ReceivedBody) -> Status:
         _lock(upload)
         if upload.state != State.RECEIVING:
             return status(upload)
-        storage.verify_partial(file, partials.path_of(upload.id))
+        storage.verify_partial(file, partials.locate(upload))
         claim.enter_context(storage.claimed([(file.path, upload.stored_path)]))
         changes = {"length": file.size, "size": file.size, "sha256": file.sha256}
         expires = now + timedelta(seconds=settings.UPLOAD_EXPIRY)

@@ -89,13 +89,13 @@ def _reserved(without: Upload | None) -> int:
     declared = (
         Upload.objects.receiving()
         .filter(length__isnull=False, expires__gt=timezone.now())
-        .values_list("id", "length")
+        .only("id", "length", "owner_id", "protocol", "metadata")
     )
     if without is not None:
         declared = declared.exclude(pk=without.pk)
     return sum(
-        max(0, (length or 0) - partials.allocated(partials.path_of(upload_id)))
-        for upload_id, length in declared
+        max(0, (upload.length or 0) - partials.allocated(partials.locate(upload)))
+        for upload in declared
     )
 
 

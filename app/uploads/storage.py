@@ -1,6 +1,7 @@
 """Where files lie: room for more, and claiming what nginx received with a rename, never a copy."""
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Final
 from django.conf import settings
 
 from config.problems import Problem
-from uploads.handoff import ReceivedBody, ReceivedFile
+from uploads.handoff import ReceivedBody, ReceivedChunk, ReceivedFile, disk_full
 
 DIRECTORY_MODE: Final = 0o2770
 
@@ -24,9 +25,7 @@ def room() -> int:
 
 def verify(file: ReceivedFile) -> None:
     """Check that a file is what the form says. Problem 400: not in the store, or not this file."""
-    # Compared as texts: a path that needs resolving is not one that nginx made.
-    if str(file.path.parent) != str(settings.UPLOAD_INCOMING_DIR) or file.path.name == "..":
-        raise _not_ours(file.name, "its path is outside the incoming directory")
+    _verify_directly_inside(file.path, file.name)
     _verify_file(file.path, file.size, file.name)
 
 
@@ -46,6 +45,64 @@ def path_of(place: str) -> Path:
 def remove(place: str) -> None:
     """Remove a finished file, if it is there."""
     path_of(place).unlink(missing_ok=True)
+
+
+def verify_chunk(chunk: ReceivedChunk) -> None:
+    """Check that a chunk's file is what the form says. Problem 400: it is not."""
+    _verify_directly_inside(chunk.path, "The chunk")
+    _verify_file(chunk.path, chunk.size, "The chunk")
+
+
+def copy(chunk: ReceivedChunk, path: Path, offset: int) -> None:
+    """Copy a chunk into a partial file, inside the kernel; a failure leaves nothing of it there.
+
+    The caller holds the partial file. Problem 507: the disk is full.
+    """
+    source = os.open(chunk.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        target = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            _copy(source, target, chunk.size, offset)
+        finally:
+            os.close(target)
+    finally:
+        os.close(source)
+
+
+def _copy(source: int, target: int, size: int, offset: int) -> None:
+    done = 0
+    try:
+        while done < size:
+            # Shares the blocks where the file system can; one call copies 2 GiB at the most.
+            count = os.copy_file_range(source, target, size - done, done, offset + done)
+            if count == 0:
+                break
+            done += count
+    except OSError as error:
+        os.ftruncate(target, offset)
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise disk_full() from error
+        raise
+    if done < size:
+        os.ftruncate(target, offset)
+        raise OSError(errno.EIO, "the chunk's file is shorter than it was")
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory of the store durably, if it is not there."""
+    try:
+        path.mkdir()
+    except FileExistsError:
+        return
+    # Set apart from the creation, which the umask narrows.
+    path.chmod(DIRECTORY_MODE)
+    _sync(path.parent)
+
+
+def _verify_directly_inside(path: Path, name: str) -> None:
+    # Compared as texts: a path that needs resolving is not one that nginx made.
+    if str(path.parent) != str(settings.UPLOAD_INCOMING_DIR) or path.name == "..":
+        raise _not_ours(name, "its path is outside the incoming directory")
 
 
 def _verify_file(path: Path, size: int, name: str) -> None:
@@ -75,7 +132,7 @@ def claimed(moves: list[tuple[Path, str]]) -> Iterator[None]:
     try:
         for source, place in moves:
             target = settings.UPLOAD_FILES_DIR / place
-            _make_directory(target.parent)
+            make_directory(target.parent)
             source.rename(target)
             done.append((source, target))
         for directory in {target.parent for _, target in done}:
@@ -93,16 +150,6 @@ def _undo(source: Path, target: Path) -> None:
         target.rename(source)
     except OSError:
         target.unlink(missing_ok=True)
-
-
-def _make_directory(path: Path) -> None:
-    try:
-        path.mkdir()
-    except FileExistsError:
-        return
-    # Set apart from the creation, which the umask narrows.
-    path.chmod(DIRECTORY_MODE)
-    _sync(path.parent)
 
 
 def _sync(directory: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from kit import block, render_on_site
+from kit import ROOT, block, render_on_site
 
 LIMIT = 12 * 1024**3
 OVERHEAD = 1024**2
+LOCATIONS = (ROOT / "roles/nginx_upload/files/upload_locations.conf").read_text(encoding="utf-8")
 
 
 def conf(**variables: Any) -> str:
@@ -120,3 +122,24 @@ def test_without_tls_the_http_port_takes_uploads_and_nothing_needs_a_certificate
     assert "upload_locations.conf;" in server
     assert "ssl" not in text
     assert "return 308" not in text
+
+
+def test_a_location_with_error_pages_of_its_own_leaves_none_of_the_servers_out() -> None:
+    lines = re.findall(r"^( *)error_page ([0-9 ]+)(=? ?@\w+);", LOCATIONS, re.MULTILINE)
+    server = {status for indent, statuses, _ in lines if not indent for status in statuses.split()}
+    own = {status for indent, statuses, _ in lines if indent for status in statuses.split()}
+    assert own == server
+
+
+def test_every_refusal_that_nginx_words_has_a_title() -> None:
+    [statuses] = re.findall(r"^error_page ([0-9 ]+)@problem;", LOCATIONS, re.MULTILINE)
+    titles = block(conf(), "map $status $upload_problem_title")
+    named = set(re.findall(r"^ +([0-9]{3}) ", titles, re.MULTILINE))
+    assert set(statuses.split()) - named == {"500"}
+
+
+def test_chunks_keep_every_digest_that_their_clients_may_ask_for() -> None:
+    location = block(conf(), "location = /append-chunk")
+    for name in ("md5", "sha1", "sha256", "sha512"):
+        assert f"upload_aggregate_form_field {name} $upload_file_{name};" in location
+        assert f'"{name}":"$upload_file_{name}"' in block(conf(), "location = /digests")
