@@ -37,8 +37,9 @@
 /* what the parser held back between two reads, a few times */
 #define NGX_HTTP_UPLOAD_SIDE         1024
 
-/* the status of HTTP/1.1 extensions that core has no name for */
+/* statuses that core has no names for: that of WebDAV, and that of tus */
 #define NGX_HTTP_UPLOAD_LOCKED       423
+#define NGX_HTTP_UPLOAD_MISMATCH     460
 
 
 typedef struct {
@@ -314,6 +315,10 @@ ngx_int_t ngx_http_upload_work_failed(ngx_http_request_t *r,
 
 ngx_int_t ngx_http_upload_authorize(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx);
+ngx_str_t *ngx_http_upload_answer(ngx_http_upload_ctx_t *ctx,
+    ngx_str_t *name);
+ngx_int_t ngx_http_upload_bad_answer(ngx_http_request_t *r,
+    ngx_http_upload_ctx_t *ctx, ngx_str_t *name, ngx_str_t *value);
 ngx_table_elt_t *ngx_http_upload_find_header(ngx_list_t *headers,
     ngx_str_t *name);
 
@@ -374,8 +379,7 @@ void ngx_http_upload_file_remove(ngx_http_upload_ctx_t *ctx,
 /* ngx_http_upload_append.c */
 
 ngx_int_t ngx_http_upload_append_grant(ngx_http_request_t *r,
-    ngx_http_upload_ctx_t *ctx, ngx_str_t *path, ngx_str_t *offset,
-    ngx_str_t *length);
+    ngx_http_upload_ctx_t *ctx, ngx_str_t *path);
 ngx_int_t ngx_http_upload_append_open(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx);
 ngx_int_t ngx_http_upload_append_end(ngx_http_request_t *r,

@@ -59,6 +59,16 @@ upload_append_open(upload_append_t *append)
     }
 
     append->digest = sink->digest;
+
+    /* what begins the file has a digest already if its kind is the same */
+
+    if (append->checksum
+        && (append->offset
+            || !(sink->digest.kinds & 1 << append->checksum->kind)))
+    {
+        sink->body = &append->checksum->digest;
+    }
+
     append->saved = sink->offset;
     sink->started = sink->offset;
 
@@ -304,6 +314,25 @@ upload_append_keep(upload_append_t *append)
     }
 
     return err;
+}
+
+
+int
+upload_append_finish(upload_append_t *append)
+{
+    upload_sink_t  *sink;
+
+    sink = append->sink;
+
+    if (append->checksum
+        && !upload_checksum_matches(append->checksum,
+                                    sink->body ? sink->body : &sink->digest))
+    {
+        append->discard = 1;
+        return UPLOAD_APPEND_CHECKSUM;
+    }
+
+    return upload_append_keep(append);
 }
 
 

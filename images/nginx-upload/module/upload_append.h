@@ -18,6 +18,7 @@
 #include <sys/types.h>
 
 #include "upload_checkpoint.h"
+#include "upload_checksum.h"
 #include "upload_sink.h"
 
 
@@ -30,6 +31,7 @@
 /* besides 0 and an errno */
 #define UPLOAD_APPEND_LOCKED    (-1)    /* another one is writing */
 #define UPLOAD_APPEND_OFFSET    (-2)    /* append->size is the right one */
+#define UPLOAD_APPEND_CHECKSUM  (-3)    /* the body is not what it should be */
 
 
 typedef struct {
@@ -40,6 +42,7 @@ typedef struct {
     off_t                 offset;       /* where the request goes on */
     off_t                 length;       /* of the whole file; -1: not known */
     int                   discard;      /* what this request brought */
+    upload_checksum_t    *checksum;     /* of its body, or NULL */
 
     /* the rest is private, and for reading */
     off_t                 size;         /* that the file had when opened */
@@ -64,6 +67,12 @@ int upload_append_due(upload_append_t *append);
 
 /* makes what the file has durable, and the checkpoint say so */
 int upload_append_keep(upload_append_t *append);
+
+/*
+ * The body is complete: keeps it.  After UPLOAD_APPEND_CHECKSUM the next
+ * upload_append_keep() brings back what the file was before.
+ */
+int upload_append_finish(upload_append_t *append);
 
 /* gives the lock back; may be called in any state, and again */
 void upload_append_close(upload_append_t *append);

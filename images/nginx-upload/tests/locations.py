@@ -37,7 +37,7 @@ APPEND = """
             upload_pass /complete/;
             upload_cleanup 400-599;
             error_page 405 = @app;
-            error_page 400 408 409 413 415 423 500 502 503 504 507 @problem;
+            error_page 400 408 409 413 415 423 460 500 502 503 504 507 @problem;
 """
 
 RAW = (
