@@ -20,6 +20,7 @@
 #include "upload_part_header.h"
 #include "upload_segment.h"
 #include "upload_sink.h"
+#include "upload_takeover.h"
 
 
 /* a file is called after a number of so many digits */
@@ -161,6 +162,15 @@ typedef struct {
 } ngx_http_upload_batch_t;
 
 
+/* looks for others who want the file, or waits for another one to leave it */
+
+typedef struct {
+    ngx_event_t                      event;
+    ngx_msec_t                       since;     /* silent, or waiting */
+    off_t                            received;
+} ngx_http_upload_takeover_t;
+
+
 typedef ngx_int_t (*ngx_http_upload_done_pt)(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx);
 
@@ -205,6 +215,7 @@ struct ngx_http_upload_ctx_s {
     off_t                            queued;    /* of the latest file */
     upload_sink_t                    sink;
     upload_append_t                 *append;
+    ngx_http_upload_takeover_t      *takeover;  /* of append */
     upload_segment_t                *segment;
     upload_part_t                    raw;
     ngx_str_t                        session;
@@ -382,8 +393,19 @@ ngx_int_t ngx_http_upload_append_grant(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx, ngx_str_t *path);
 ngx_int_t ngx_http_upload_append_open(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx);
+ngx_int_t ngx_http_upload_append_try(ngx_http_request_t *r,
+    ngx_http_upload_ctx_t *ctx);
 ngx_int_t ngx_http_upload_append_end(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx);
+
+/* ngx_http_upload_takeover.c */
+
+ngx_int_t ngx_http_upload_takeover_init(ngx_http_request_t *r,
+    ngx_http_upload_ctx_t *ctx);
+void ngx_http_upload_takeover_watch(ngx_http_upload_ctx_t *ctx);
+ngx_int_t ngx_http_upload_takeover_wait(ngx_http_request_t *r,
+    ngx_http_upload_ctx_t *ctx);
+void ngx_http_upload_takeover_stop(ngx_http_upload_ctx_t *ctx);
 
 /* ngx_http_upload_raw.c */
 

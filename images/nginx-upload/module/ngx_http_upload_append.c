@@ -12,6 +12,8 @@ static ngx_int_t ngx_http_upload_append_number(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx, ngx_str_t *name, off_t *number);
 static ngx_int_t ngx_http_upload_append_checksum(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx, upload_append_t *append);
+static ngx_int_t ngx_http_upload_append_takeover(ngx_http_request_t *r,
+    ngx_http_upload_ctx_t *ctx, upload_append_t *append);
 static ngx_uint_t ngx_http_upload_append_inside(ngx_str_t *path,
     ngx_str_t *directory);
 static int ngx_http_upload_append_open_step(void *data);
@@ -26,6 +28,7 @@ static ngx_int_t ngx_http_upload_append_done(ngx_http_request_t *r,
 static ngx_str_t  ngx_http_upload_offset = ngx_string("X-Upload-Offset");
 static ngx_str_t  ngx_http_upload_length = ngx_string("X-Upload-Length");
 static ngx_str_t  ngx_http_upload_checksum = ngx_string("X-Upload-Checksum");
+static ngx_str_t  ngx_http_upload_takeover = ngx_string("X-Upload-Takeover");
 
 
 /*
@@ -99,6 +102,11 @@ ngx_http_upload_append_grant(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx,
         return rc;
     }
 
+    rc = ngx_http_upload_append_takeover(r, ctx, append);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
     ctx->append = append;
 
     /* a length that is known is refused before the body is sent */
@@ -164,6 +172,27 @@ ngx_http_upload_append_checksum(ngx_http_request_t *r,
 }
 
 
+static ngx_int_t
+ngx_http_upload_append_takeover(ngx_http_request_t *r,
+    ngx_http_upload_ctx_t *ctx, upload_append_t *append)
+{
+    ngx_str_t  *value;
+
+    value = ngx_http_upload_answer(ctx, &ngx_http_upload_takeover);
+
+    if (value
+        && upload_takeover_parse(&append->takeover, (char *) value->data,
+                                 value->len)
+           != 0)
+    {
+        return ngx_http_upload_bad_answer(r, ctx, &ngx_http_upload_takeover,
+                                          value);
+    }
+
+    return ngx_http_upload_takeover_init(r, ctx);
+}
+
+
 static ngx_uint_t
 ngx_http_upload_append_inside(ngx_str_t *path, ngx_str_t *directory)
 {
@@ -210,6 +239,13 @@ ngx_http_upload_append_open(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
         ctx->append->length = -1;
     }
 
+    return ngx_http_upload_append_try(r, ctx);
+}
+
+
+ngx_int_t
+ngx_http_upload_append_try(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
+{
     return ngx_http_upload_step(r, ctx, ngx_http_upload_append_open_step,
                                 ctx->append, ngx_http_upload_append_opened);
 }
@@ -218,7 +254,11 @@ ngx_http_upload_append_open(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
 static int
 ngx_http_upload_append_open_step(void *data)
 {
-    return upload_append_open(data);
+    int  err;
+
+    err = upload_append_open(data);
+
+    return (err == UPLOAD_APPEND_ASKED) ? 0 : err;
 }
 
 
@@ -228,6 +268,10 @@ ngx_http_upload_append_opened(ngx_http_request_t *r,
 {
     ngx_int_t  rc;
 
+    if (!ctx->append->locked) {
+        return ngx_http_upload_takeover_wait(r, ctx);
+    }
+
     /* from now on there is something to keep */
 
     ctx->keep = ngx_http_upload_append_keep_step;
@@ -236,8 +280,13 @@ ngx_http_upload_append_opened(ngx_http_request_t *r,
     ctx->part = ngx_http_upload_part_file;
 
     rc = ngx_http_upload_form_fields(r, ctx, ctx->conf->form_fields);
+    if (rc != NGX_OK) {
+        return rc;
+    }
 
-    return (rc == NGX_OK) ? ngx_http_upload_read(r, ctx) : rc;
+    ngx_http_upload_takeover_watch(ctx);
+
+    return ngx_http_upload_read(r, ctx);
 }
 
 
@@ -251,6 +300,10 @@ ngx_http_upload_append_keep_step(void *data)
 ngx_int_t
 ngx_http_upload_append_end(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
 {
+    /* it is nearly done, and nobody is faster without it */
+
+    ngx_http_upload_takeover_stop(ctx);
+
     return ngx_http_upload_step(r, ctx, ngx_http_upload_append_finish_step,
                                 ctx->append, ngx_http_upload_append_done);
 }
