@@ -30,6 +30,8 @@ upload_checksum_parse(upload_checksum_t *checksum, const char *text,
     char    c;
     size_t  i, n;
 
+    n = 0;
+
     for (i = 0; upload_checksum_names[i].name; i++) {
         n = strlen(upload_checksum_names[i].name);
 

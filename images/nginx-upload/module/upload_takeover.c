@@ -12,7 +12,7 @@
 #include "upload_takeover.h"
 
 
-static short upload_takeover_conflict(int fd, short type);
+static int upload_takeover_conflict(int fd, short type);
 
 
 void
@@ -104,7 +104,7 @@ upload_takeover_asked(int fd)
 
 /* the type of a lock that keeps us from having that one, of the whole file */
 
-static short
+static int
 upload_takeover_conflict(int fd, short type)
 {
     struct flock  lock;

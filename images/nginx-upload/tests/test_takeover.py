@@ -151,10 +151,16 @@ def test_a_client_that_is_kept_waiting_is_not_silent(own_nginx, disk, backend):
     older.connection.send_until_blocked(bytes(5_000_000))
     wait_for(lambda: disk.is_held("pwritev"), "a thread writes")
     waiting = [second(held, b"", wish=wish, offset=0) for wish in ("idle", "now")]
+    flushed = Upload(nginx, backend, "flushed")
+    disk.hold("fdatasync", "/store/flushed")
+    left = flushed.request("length", len(DATA), path="/append-slow")
+    left.send(DATA[:SENT])
+    wait_for(flushed.is_locked, "the slow one has its file")
+    waiting.append(second(flushed, b"", wish="now", offset=0))
     limited = Upload(nginx, backend, "limited")
     slow = limited.request("length", len(DATA), path="/append-slow")
     slow.send(DATA[:SENT])
-    wait_for(limited.is_locked, "the slow one has its file")
+    wait_for(limited.is_locked, "the other slow one has its file")
     waiting.append(second(limited, b"", wish="idle", offset=0))
     for request in waiting:
         assert_locked(request.end())
@@ -163,6 +169,12 @@ def test_a_client_that_is_kept_waiting_is_not_silent(own_nginx, disk, backend):
     with contextlib.suppress(ConnectionError):
         assert_taken(older.response())
     wait_for(lambda: not held.is_locked(), "the file is left")
+    # the time that flushing took is no reason to close before the client has read the answer
+    disk.let_go("fdatasync")
+    assert_taken(left.response())
+    for _ in range(5):
+        left.connection.send_read(b"x")
+    left.leave()
     assert limited.is_locked()
     # a limit of its own does not keep it from an end, or from saying so
     newer = second(limited, b"", wish="now", offset=0)
