@@ -6,7 +6,12 @@ from django.http import HttpRequest
 
 from accounts.models import ApiToken, User
 
-admin.site.register(User, UserAdmin)
+
+@admin.register(User)
+class QuotaUserAdmin(UserAdmin):  # type: ignore[type-arg]  # not generic at run time
+    """Django's own page of a user, with the quota."""
+
+    fieldsets = (*(UserAdmin.fieldsets or ()), ("Uploads", {"fields": ("quota",)}))
 
 
 @admin.register(ApiToken)

@@ -31,9 +31,9 @@ def identify(request: HttpRequest) -> Identity | None:
     A token decides alone: a wrong one is never made up for by a cookie. Other schemes of the
     Authorization header are somebody else's, a proxy's for example, and are passed over.
     """
-    text = _bearer_token(request)
+    text = bearer_token(request)
     if text is not None:
-        token = ApiToken.objects.with_text(text)
+        token = ApiToken.objects.usable().with_text(text)
         if token is None:
             return None
         token.note_use()
@@ -43,7 +43,8 @@ def identify(request: HttpRequest) -> Identity | None:
     return None
 
 
-def _bearer_token(request: HttpRequest) -> str | None:
+def bearer_token(request: HttpRequest) -> str | None:
+    """Return the text of the request's token, None without one."""
     scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
     return credentials.strip() if scheme.lower() == "bearer" else None
 
@@ -72,7 +73,7 @@ def login_redirect(target: str) -> HttpResponse:
 
 def refuse_anonymous(request: HttpRequest, target: str) -> HttpResponse:
     """Send a person to the login page; raise the 401 problem for a program."""
-    if wants_page(request) and _bearer_token(request) is None:
+    if wants_page(request) and bearer_token(request) is None:
         return login_redirect(target)
     raise unauthenticated()
 
@@ -91,6 +92,18 @@ def comes_from_our_pages(request: HttpRequest) -> bool:
     if origin is not None:
         return origin == ours
     return request.headers.get("Referer", "").startswith(f"{ours}/")
+
+
+def require_our_pages(request: HttpRequest) -> None:
+    """Check where a signed-in browser sends a body from. Problem 403: from elsewhere."""
+    if not comes_from_our_pages(request):
+        raise Problem(
+            HTTPStatus.FORBIDDEN,
+            "cross-site",
+            "This upload does not come from our page",
+            "A signed-in browser must send it from this site's own upload page."
+            " A script sends 'Authorization: Bearer dnu_...' and no cookie.",
+        )
 
 
 def identified[**P](

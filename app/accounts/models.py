@@ -8,6 +8,7 @@ from typing import Final, Self
 
 from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -21,7 +22,14 @@ LAST_USED_PRECISION: Final = timedelta(minutes=1)
 
 
 class User(AbstractUser):
-    """A person or a service. Django's user as our own class, so that a migration can extend it."""
+    """A person or a service: Django's user, and how much it may store."""
+
+    quota = models.BigIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text="Bytes of all its files. Empty: what UPLOAD_QUOTA says; 0: no limit.",
+    )
 
 
 def new_token() -> str:
@@ -43,15 +51,17 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
 
     def usable(self) -> Self:
         """Return the tokens that are neither revoked nor expired and whose owner is active."""
-        return self.filter(
-            Q(expires=None) | Q(expires__gt=timezone.now()), revoked=None, owner__is_active=True
-        )
+        return self.in_force().filter(Q(expires=None) | Q(expires__gt=timezone.now()))
+
+    def in_force(self) -> Self:
+        """Return the tokens that nobody withdrew, though they may have expired."""
+        return self.filter(revoked=None, owner__is_active=True)
 
     def with_text(self, text: str) -> "ApiToken | None":
-        """Return the usable token with this text, or None, whatever the reason is."""
+        """Return the token with this text, or None, whatever the reason is."""
         if not _TOKEN.fullmatch(text):
             return None
-        return self.usable().filter(digest=digest_of(text)).select_related("owner").first()
+        return self.filter(digest=digest_of(text)).select_related("owner").first()
 
     def add(self, owner: User, name: str, text: str, expires: datetime | None = None) -> "ApiToken":
         """Store the digest of a token. ValidationError: its text is no token's."""

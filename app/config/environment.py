@@ -68,10 +68,11 @@ class Environment:
         except KeyError:
             raise ImproperlyConfigured(f"{name} is {value!r}: write true or false.") from None
 
-    def words(self, name: str) -> list[str]:
-        """Return the members of a required comma-separated list."""
-        found = [word.strip() for word in self.text(name).split(",") if word.strip()]
-        if not found:
+    def words(self, name: str, default: str | None = None) -> list[str]:
+        """Return the members of a comma-separated list; without default it has some."""
+        text = self.text(name, default)
+        found = [word.strip() for word in text.split(",") if word.strip()]
+        if not found and text != default:
             raise ImproperlyConfigured(f"{name} is empty: write names separated by commas.")
         return found
 

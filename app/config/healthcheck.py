@@ -1,27 +1,12 @@
 """The container's health check: asks /healthz through the socket, as nginx would."""
 
-import socket
 import sys
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPException
 
 from config import settings
+from config.unix import UnixConnection
 
 TIMEOUT_SECONDS = 5
-
-
-class UnixConnection(HTTPConnection):
-    """An HTTP connection through a unix socket."""
-
-    def __init__(self, path: str) -> None:
-        """Take the socket's path."""
-        super().__init__("localhost", timeout=TIMEOUT_SECONDS)
-        self.path = path
-
-    def connect(self) -> None:
-        """Connect to the socket instead of a port."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT_SECONDS)
-        self.sock.connect(self.path)
 
 
 def main() -> int:
@@ -30,7 +15,7 @@ def main() -> int:
     # Any allowed name does; ".example.org" stands for all names below example.org, "*" for all.
     host = settings.ALLOWED_HOSTS[0].lstrip(".*") or "localhost"
     try:
-        connection = UnixConnection(path)
+        connection = UnixConnection(path, TIMEOUT_SECONDS)
         connection.request("GET", "/healthz", headers={"Host": host})
         response = connection.getresponse()
         body = response.read(1000).decode(errors="replace")

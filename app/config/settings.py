@@ -29,6 +29,8 @@ UPLOAD_APP_THREADS = ENVIRONMENT.integer("UPLOAD_APP_THREADS", 8, minimum=1, max
 UPLOAD_APP_TIMEOUT = ENVIRONMENT.integer("UPLOAD_APP_TIMEOUT", 60, minimum=1, maximum=3600)
 # A second generation beside the first gets a name of its own: each removes its socket at its end.
 UPLOAD_APP_SOCKET = ENVIRONMENT.path("UPLOAD_APP_SOCKET", "/run/upload/app.sock")
+# nginx's own socket for the application, beside that one.
+UPLOAD_NGINX_SOCKET = ENVIRONMENT.path("UPLOAD_NGINX_SOCKET", "/run/upload/nginx.sock")
 DATABASES = {
     "default": database(ENVIRONMENT.text("UPLOAD_DATABASE_URL"), pool_size=UPLOAD_APP_THREADS)
 }
@@ -43,6 +45,12 @@ UPLOAD_MAX_SIZE = ENVIRONMENT.integer("UPLOAD_MAX_SIZE", 0)
 UPLOAD_FORM_OVERHEAD = ENVIRONMENT.integer("UPLOAD_FORM_OVERHEAD", 1024**2)
 # Bytes of free space that uploads never use, so that the database and the logs go on.
 UPLOAD_RESERVE_BYTES = ENVIRONMENT.integer("UPLOAD_RESERVE_BYTES", 1024**3)
+# Bytes that all files of one user may have; 0 is no limit. A user's own quota goes before it.
+UPLOAD_QUOTA = ENVIRONMENT.integer("UPLOAD_QUOTA", 0)
+# Seconds without news after which an unfinished upload is removed.
+UPLOAD_EXPIRY = ENVIRONMENT.integer("UPLOAD_EXPIRY", 7 * 86400, minimum=60)
+# Origins whose pages may upload to /files/ with a token, `*` for all of them; nobody by default.
+UPLOAD_CORS_ORIGINS = ENVIRONMENT.words("UPLOAD_CORS_ORIGINS", "")
 # Seconds from authorize to complete: 50 GB at 1 Mbit/s takes four and a half days.
 UPLOAD_GRANT_MAX_AGE = ENVIRONMENT.integer("UPLOAD_GRANT_MAX_AGE", 7 * 86400, minimum=60)
 

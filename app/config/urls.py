@@ -7,7 +7,7 @@ from django.views.generic import RedirectView
 
 from config.errors import HANDLERS
 from config.health import healthz
-from uploads import handoff_views, views
+from uploads import append_views, handoff_views, views
 
 handler400, handler403, handler404, handler500 = HANDLERS
 
@@ -17,6 +17,8 @@ urlpatterns = [
     path("internal/authorize", handoff_views.authorize, name="authorize"),
     path("complete/", handoff_views.complete, name="complete"),
     path("upload", views.upload_page, name="upload"),
+    path("files/", append_views.resource, name="resources"),
+    path("files/<path:target>", append_views.resource, name="resource"),
     path("uploads/", views.upload_table, name="uploads"),
     path("uploads/<uuid:upload_id>", views.upload_detail, name="upload-detail"),
     path("uploads/<uuid:upload_id>/download", views.download, name="download"),

@@ -1,6 +1,8 @@
 """The three people of every test, the store in a directory of its own, and a real database."""
 
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from pytest_django import Settings
 
 from accounts.models import ApiToken, User, new_token
 from tests.nginx import Nginx
+from tests.stack import Stack, deployed
 
 
 @dataclass
@@ -44,6 +47,14 @@ def store(settings: Settings, tmp_path: Path) -> Path:
     settings.UPLOAD_INCOMING_DIR.mkdir()
     settings.UPLOAD_FILES_DIR.mkdir()
     return tmp_path
+
+
+@pytest.fixture
+def sockets() -> Iterator[Path]:
+    """Return a short path: a unix socket's may have 107 bytes, and tmp_path is long."""
+    path = Path(tempfile.mkdtemp(prefix="s"))
+    yield path
+    shutil.rmtree(path)
 
 
 @pytest.fixture
@@ -97,3 +108,11 @@ def stranger(db: None) -> Person:  # noqa: ARG001
 def nobody(db: None) -> Nginx:  # noqa: ARG001
     """Return a client without an account."""
     return Nginx()
+
+
+@pytest.fixture
+def stack(sockets: Path, owner: Person) -> Iterator[Stack]:
+    """Return the running kit, with the owner as its client; the test is transactional."""
+    with deployed(sockets, UPLOAD_CORS_ORIGINS="https://portal.test") as running:
+        running.headers = {"Authorization": f"Bearer {owner.token}"}
+        yield running

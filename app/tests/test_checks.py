@@ -9,7 +9,13 @@ from pytest_django import Settings
 
 from config.environment import Environment
 from tests.processes import manage
-from uploads.checks import check_directories, check_limits, check_static_files, check_variables
+from uploads.checks import (
+    check_directories,
+    check_limits,
+    check_origins,
+    check_static_files,
+    check_variables,
+)
 
 
 def _ids(messages: list[CheckMessage]) -> list[str | None]:
@@ -72,3 +78,20 @@ def test_trying_it_without_https_is_pointed_out() -> None:
     assert done.returncode == 0
     for name in ("SECURE_SSL_REDIRECT", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE"):
         assert name in done.stderr
+
+
+@pytest.mark.parametrize("origin", ["https://portal.test", "http://localhost:8080", "*"])
+def test_an_origin_as_browsers_send_it_is_in_order(settings: Settings, origin: str) -> None:
+    settings.UPLOAD_CORS_ORIGINS = [origin]
+    assert check_origins(None) == []
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://portal.test/", "https://Portal.test", "portal.test", "https://*.portal.test", "null"],
+)
+def test_an_origin_that_no_page_of_a_site_has_is_an_error(settings: Settings, origin: str) -> None:
+    settings.UPLOAD_CORS_ORIGINS = ["https://good.test", origin]
+    [message] = check_origins(None)
+    assert _ids([message]) == ["uploads.E006"]
+    assert origin in message.msg

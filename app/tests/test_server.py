@@ -1,12 +1,10 @@
 """The server as it is deployed: gunicorn on a unix socket, a process of its own."""
 
 import json
-import shutil
 import stat
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,14 +18,6 @@ from uploads.models import Upload
 MIB = 1024**2
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def sockets() -> Iterator[Path]:
-    """Return a short path: a unix socket's may have 107 bytes, and tmp_path is long."""
-    path = Path(tempfile.mkdtemp(prefix="s"))
-    yield path
-    shutil.rmtree(path)
 
 
 def _healthcheck(path: Path, **changes: str) -> subprocess.CompletedProcess[str]:

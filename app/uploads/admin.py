@@ -10,9 +10,9 @@ from uploads.models import Upload
 class UploadAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
     """Read-only."""
 
-    list_display = ("name", "owner", "size", "state", "created")
+    list_display = ("name", "owner", "size", "state", "protocol", "created")
     list_select_related = ("owner",)
-    list_filter = ("state",)
+    list_filter = ("state", "protocol")
     search_fields = ("name", "sha256", "owner__username")
     show_full_result_count = False
 

@@ -1,12 +1,15 @@
 """System checks: directories and limits that would fail only at the first upload."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
+
+_ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^\sA-Z/*]+")
 
 
 def _directories() -> dict[str, Path]:
@@ -77,6 +80,21 @@ def check_limits(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Check
             )
         ]
     return []
+
+
+@register("uploads")
+def check_origins(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001
+    """Each origin is written as browsers send it: any other spelling would never match."""
+    return [
+        Error(
+            f"UPLOAD_CORS_ORIGINS has {origin!r}, which no browser sends as its origin.",
+            hint="Write scheme and host, and a port if it is not the usual one, in lower case and"
+            " with nothing behind: https://portal.example.com; or * for all origins.",
+            id="uploads.E006",
+        )
+        for origin in settings.UPLOAD_CORS_ORIGINS
+        if not _ORIGIN.fullmatch(origin)
+    ]
 
 
 @register("uploads")

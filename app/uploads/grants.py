@@ -1,8 +1,12 @@
-"""Grants: what authorize decided, signed, carried by nginx to complete."""
+"""Grants: what authorize decided, signed, carried by nginx to complete.
+
+A form has its `Grant`, an append its `AppendGrant`; one is never taken for the other.
+"""
 
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
-from typing import Final, Self
+from typing import Any, Final, Self
+from uuid import UUID
 
 from django.conf import settings
 from django.core import signing
@@ -10,8 +14,10 @@ from django.core import signing
 from accounts.authentication import Identity
 from accounts.models import ApiToken, User
 from config.problems import Problem
+from uploads.models import Door, Upload
 
 _SALT: Final = "uploads.grant"
+_APPEND_SALT: Final = "uploads.grant.append"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +43,9 @@ class Grant:
     def read(cls, text: str) -> Self:
         """Return the grant of a signed text. Problem 403: forged or too old."""
         try:
-            members = signing.loads(text, salt=_SALT, max_age=settings.UPLOAD_GRANT_MAX_AGE)
-            return cls(**members)
-        except signing.SignatureExpired:
-            raise _refused(
-                "grant-expired",
-                f"It took longer than {settings.UPLOAD_GRANT_MAX_AGE} seconds, the most an upload"
-                " may take. Send it again, or ask the administrator to raise UPLOAD_GRANT_MAX_AGE.",
-            ) from None
-        except (signing.BadSignature, TypeError):
-            raise _refused(
-                "grant-invalid",
-                "It carries no valid grant. Send it to the upload address, where it gets one.",
-            ) from None
+            return cls(**_load(text, _SALT))
+        except TypeError:
+            raise _invalid() from None
 
     def owner(self) -> User:
         """Return the user, if the right to upload still stands. Problem 403: it was withdrawn.
@@ -58,17 +54,83 @@ class Grant:
         revoked meanwhile was withdrawn on purpose.
         """
         user = User.objects.filter(pk=self.user, is_active=True).first()
-        withdrawn = user is None or (
-            self.token is not None
-            and not ApiToken.objects.filter(pk=self.token, revoked=None).exists()
-        )
-        if user is None or withdrawn:
-            raise _refused(
-                "grant-withdrawn",
-                "The account or the token was withdrawn while the upload was under way."
-                " Ask the administrator.",
-            )
+        if user is None or not _stands(self.token):
+            raise _withdrawn()
         return user
+
+
+@dataclass(frozen=True, slots=True)
+class AppendGrant:
+    """Leave to append one body to an upload, and how to answer at its end.
+
+    `is_creation`: this request made the upload. `is_final`: its end is the end of the file, also of
+    one whose length nobody declared.
+    """
+
+    upload: str
+    protocol: str
+    token: int | None
+    is_creation: bool
+    is_final: bool
+
+    def sign(self) -> str:
+        """Return the grant as a text that only the holder of the secret key can make."""
+        return signing.dumps(asdict(self), salt=_APPEND_SALT)
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Return the grant of a signed text. Problem 403: forged or too old."""
+        try:
+            grant = cls(**_load(text, _APPEND_SALT))
+            UUID(grant.upload), Door(grant.protocol)
+        except (TypeError, ValueError, AttributeError):
+            raise _invalid() from None
+        return grant
+
+    def open(self) -> Upload:
+        """Return the upload, if the right to it still stands. Problem 403: it was withdrawn."""
+        upload = (
+            Upload.objects.select_related("owner")
+            .filter(pk=self.upload, owner__is_active=True)
+            .first()
+        )
+        if upload is None or not _stands(self.token):
+            raise _withdrawn()
+        return upload
+
+
+def _load(text: str, salt: str) -> dict[str, Any]:
+    members: dict[str, Any]
+    try:
+        members = signing.loads(text, salt=salt, max_age=settings.UPLOAD_GRANT_MAX_AGE)
+    except signing.SignatureExpired:
+        raise _refused(
+            "grant-expired",
+            f"It took longer than {settings.UPLOAD_GRANT_MAX_AGE} seconds, the most an upload"
+            " may take. Send it again, or ask the administrator to raise UPLOAD_GRANT_MAX_AGE.",
+        ) from None
+    except signing.BadSignature:
+        raise _invalid() from None
+    return members
+
+
+def _stands(token: int | None) -> bool:
+    return token is None or ApiToken.objects.filter(pk=token, revoked=None).exists()
+
+
+def _invalid() -> Problem:
+    return _refused(
+        "grant-invalid",
+        "It carries no valid grant. Send it to the upload address, where it gets one.",
+    )
+
+
+def _withdrawn() -> Problem:
+    return _refused(
+        "grant-withdrawn",
+        "The account or the token was withdrawn while the upload was under way."
+        " Ask the administrator.",
+    )
 
 
 def _refused(kind: str, detail: str) -> Problem:

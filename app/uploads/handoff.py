@@ -4,19 +4,27 @@ The contract is docs/hand-off.md; nginx's side stands in its upload_locations.co
 this application knows these names.
 """
 
+import json
+import logging
 import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 from typing import Final
 
+from django.conf import settings
 from django.http import HttpResponse, QueryDict
 from django.http.request import HttpHeaders
 
 from config.problems import Problem
+from config.unix import UnixConnection
+from uploads.partials import locked
+
+logger = logging.getLogger(__name__)
 
 MAX_NAME_BYTES: Final = 255  # what Linux file systems take, so that a download can be saved
 MAX_FILES: Final = 1000  # one form; its six fields per file must pass DATA_UPLOAD_MAX_NUMBER_FIELDS
@@ -33,6 +41,7 @@ class RequestHeader(StrEnum):
     METHOD = "X-Upload-Method"
     URI = "X-Upload-Uri"
     LENGTH = "X-Upload-Request-Length"
+    TYPE = "X-Upload-Request-Type"
 
 
 class ResponseHeader(StrEnum):
@@ -40,12 +49,25 @@ class ResponseHeader(StrEnum):
 
     GRANT = "X-Upload-Grant"
     MAX_SIZE = "X-Upload-Max-Size"
+    PATH = "X-Upload-Path"
+    OFFSET = "X-Upload-Offset"
+    LENGTH = "X-Upload-Length"
+    TAKEOVER = "X-Upload-Takeover"
+    CHECKSUM = "X-Upload-Checksum"
+    RELAY = "X-Upload-Relay"
 
 
 class Shape(StrEnum):
     """The body shapes of the receive step."""
 
     FORM = "form"
+    APPEND = "append"
+
+
+METHODS: Final = {
+    Shape.FORM: frozenset({"POST"}),
+    Shape.APPEND: frozenset({"POST", "PUT", "PATCH"}),
+}
 
 
 class FileField(StrEnum):
@@ -59,12 +81,24 @@ class FileField(StrEnum):
     SHA256 = "file.sha256"
 
 
+class BodyField(StrEnum):
+    """The fields of an appended body in the form of complete."""
+
+    PATH = "file.path"
+    OFFSET = "file.offset"
+    SIZE = "file.size"
+    SHA256 = "file.sha256"
+
+
 @dataclass(frozen=True, slots=True)
 class AuthorizeRequest:
     """A client's request before its body. `length` is the body's bytes, None when not declared."""
 
+    shape: Shape
+    method: str
     uri: str
     length: int | None
+    content_type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +109,16 @@ class ReceivedFile:
     name: str
     content_type: str
     path: Path
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedBody:
+    """What an append made of its file: it began at `offset`, `size` and digest are the whole's."""
+
+    path: Path
+    offset: int
     size: int
     sha256: str
 
@@ -95,18 +139,22 @@ def read_authorize(headers: HttpHeaders) -> AuthorizeRequest | None:
     if shape not in Shape:
         raise _malformed(f"the body shape {shape[:40]!r} is not known here")
     method = headers.get(RequestHeader.METHOD, "")
-    if method != "POST":
+    allowed = METHODS[Shape(shape)]
+    if method not in allowed:
         raise Problem(
             HTTPStatus.METHOD_NOT_ALLOWED,
             "method",
-            "Uploads are sent with POST",
-            "Send the form with POST and multipart/form-data.",
-            headers={"Allow": "POST"},
+            "Uploads are sent in another way",
+            f"Send uploads to this address with {' or '.join(sorted(allowed))}.",
+            headers={"Allow": ", ".join(sorted(allowed))},
         )
     declared = headers.get(RequestHeader.LENGTH, "")
     return AuthorizeRequest(
+        shape=Shape(shape),
+        method=method,
         uri=headers.get(RequestHeader.URI, ""),
-        length=_number(declared, RequestHeader.LENGTH) if declared else None,
+        length=number(declared, RequestHeader.LENGTH) if declared else None,
+        content_type=headers.get(RequestHeader.TYPE, ""),
     )
 
 
@@ -117,6 +165,60 @@ def write_grant(grant: str, max_size: int | None) -> HttpResponse:
     if max_size is not None:
         response.headers[ResponseHeader.MAX_SIZE] = str(max_size)
     return response
+
+
+def write_append(  # noqa: PLR0913 - one for each header
+    grant: str,
+    path: Path,
+    offset: int,
+    *,
+    length: int | None,
+    max_size: int | None,
+    takeover: str | None,
+    checksum: str | None,
+) -> HttpResponse:
+    """Return the answer that lets a body in, to be appended to a file."""
+    response = write_grant(grant, max_size)
+    response.headers[ResponseHeader.PATH] = str(path)
+    response.headers[ResponseHeader.OFFSET] = str(offset)
+    if length is not None:
+        response.headers[ResponseHeader.LENGTH] = str(length)
+    if takeover is not None:
+        response.headers[ResponseHeader.TAKEOVER] = takeover
+    if checksum is not None:
+        response.headers[ResponseHeader.CHECKSUM] = checksum
+    return response
+
+
+def ask_for_digest(path: Path, size: int, timeout: float) -> ReceivedBody:
+    """Have nginx make all bytes of a partial file count, and return the digest of the whole.
+
+    Only what the checkpoint does not vouch for is read. Problem 423: somebody writes to the file;
+    503: nginx does not answer.
+    """
+    headers = {ResponseHeader.PATH.value: str(path), ResponseHeader.OFFSET.value: str(size)}
+    connection = UnixConnection(str(settings.UPLOAD_NGINX_SOCKET), timeout)
+    try:
+        connection.request("POST", "/append", headers={**headers, "Content-Length": "0"})
+        response = connection.getresponse()
+        content = response.read()
+    except (OSError, HTTPException) as error:
+        raise _nginx_away(str(error)) from error
+    finally:
+        connection.close()
+    if response.status in {HTTPStatus.LOCKED, HTTPStatus.CONFLICT}:
+        raise locked()
+    if response.status != HTTPStatus.OK:
+        raise _nginx_away(f"its answer is {response.status}")
+    answer = json.loads(content)
+    return ReceivedBody(
+        path=path, offset=size, size=int(answer["size"]), sha256=_sha256(answer["sha256"])
+    )
+
+
+def write_relay(response: HttpResponse) -> None:
+    """Make a successful answer of authorize the client's own: no body is received."""
+    response.headers[ResponseHeader.RELAY] = "1"
 
 
 def read_grant(headers: HttpHeaders) -> str:
@@ -148,20 +250,38 @@ def read_complete(form: QueryDict) -> CompleteForm:
     return CompleteForm(files=tuple(_read_files(columns)), fields=_read_fields(form))
 
 
+def is_append(form: QueryDict) -> bool:
+    """Tell the form of an append from that of a multipart form."""
+    # nginx passes no plain field with a dot, so no client can pretend.
+    return BodyField.OFFSET in form
+
+
+def read_append(form: QueryDict) -> ReceivedBody:
+    """Return what was appended. Problem 400: fields are missing or malformed."""
+    columns = {name: form.getlist(name) for name in BodyField}
+    if {len(column) for column in columns.values()} != {1}:
+        raise _malformed("each field of an append comes once")
+    values = {name: column[0] for name, column in columns.items()}
+    return ReceivedBody(
+        path=Path(_text(values[BodyField.PATH], BodyField.PATH)),
+        offset=number(values[BodyField.OFFSET], BodyField.OFFSET),
+        size=number(values[BodyField.SIZE], BodyField.SIZE),
+        sha256=_sha256(values[BodyField.SHA256]),
+    )
+
+
 def _read_files(columns: dict[FileField, list[str]]) -> Iterator[ReceivedFile]:
     for field, name, media_type, path, size, sha256 in zip(
         *(columns[field] for field in FileField), strict=True
     ):
-        if not _SHA256.fullmatch(sha256):
-            raise _malformed(f"{FileField.SHA256} is not 64 lower-case hex digits")
         yield ReceivedFile(
             field=_text(field, FileField.FIELD),
             name=clean_name(name),
             # The client's word, of use only if it is well-formed.
             content_type=media_type if is_media_type(media_type) else "",
             path=Path(_text(path, FileField.PATH)),
-            size=_number(size, FileField.SIZE),
-            sha256=sha256,
+            size=number(size, FileField.SIZE),
+            sha256=_sha256(sha256),
         )
 
 
@@ -192,11 +312,18 @@ def is_media_type(text: str) -> bool:
     return len(text) <= MAX_NAME_BYTES and _MEDIA_TYPE.fullmatch(text) is not None
 
 
-def _number(text: str, name: str) -> int:
+def number(text: str, name: str) -> int:
+    """Return a number of nginx's. Problem 400: it is none."""
     # 18 digits stay below 2**63, the largest size that a file system or the database holds.
     if not re.fullmatch(r"[0-9]{1,18}", text):
         raise _malformed(f"{name} is no decimal number of bytes")
     return int(text)
+
+
+def _sha256(text: str) -> str:
+    if not _SHA256.fullmatch(text):
+        raise _malformed(f"{FileField.SHA256} is not 64 lower-case hex digits")
+    return text
 
 
 def _text(text: str, name: str) -> str:
@@ -212,6 +339,17 @@ def _bad_name(reason: str) -> Problem:
         "bad-name",
         "The file's name cannot be used",
         f"The file's name cannot be used, {reason}: rename the file and send it again.",
+    )
+
+
+def _nginx_away(reason: str) -> Problem:
+    logger.error("nginx does not answer at %s: %s", settings.UPLOAD_NGINX_SOCKET, reason)
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "nginx-away",
+        "The upload cannot be completed now",
+        "All bytes are here, and nginx cannot be asked for their digest. Try again in a minute.",
+        headers={"Retry-After": "60"},
     )
 
 

@@ -11,9 +11,10 @@ from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
 
-from accounts.authentication import comes_from_our_pages, identify, refuse_anonymous
+from accounts.authentication import identify, refuse_anonymous, require_our_pages
+from accounts.models import User
 from config.problems import Problem, wants_page
-from uploads import handoff, storage
+from uploads import append_views, handoff, space, storage
 from uploads.grants import Grant
 from uploads.models import Upload
 
@@ -26,51 +27,30 @@ def authorize(request: HttpRequest) -> HttpResponse:
     asked = handoff.read_authorize(request.headers)
     if asked is None:
         raise Http404
+    if asked.shape is handoff.Shape.APPEND:
+        return append_views.authorize(request, asked)
     identity = identify(request)
     if identity is None:
         return refuse_anonymous(request, asked.uri)
-    if identity.token is None and not comes_from_our_pages(request):
-        raise Problem(
-            HTTPStatus.FORBIDDEN,
-            "cross-site",
-            "This upload does not come from our page",
-            "A signed-in browser must send it from this site's own upload page."
-            " A script sends 'Authorization: Bearer dnu_...' and no cookie.",
-        )
-    max_size = _limit(asked.length)
+    if identity.token is None:
+        require_our_pages(request)
+    max_size = _limit(identity.user, asked.length)
     return handoff.write_grant(Grant.to(identity, asked.length, max_size).sign(), max_size)
 
 
-def _limit(length: int | None) -> int | None:
+def _limit(owner: User, length: int | None) -> int | None:
     """Return the bytes that one file may have, None for no limit. Problem: 413 or 507.
 
-    A body of unknown length may take what room there is, so that the reserve holds; the room of a
+    A body of unknown length may take what is left, so that the reserve holds; the room of a
     declared one is made sure of here.
     """
-    limit = settings.UPLOAD_MAX_SIZE or None
-    room = storage.room()
-    if limit is not None and length is not None and length > limit + settings.UPLOAD_FORM_OVERHEAD:
-        raise Problem(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            "too-large",
-            "The upload is too large",
-            f"The request has {length} bytes, and {limit} are the most. Send less at a time,"
-            " or ask the administrator to raise the limit.",
-            numbers={"size": length, "max_size": limit},
-        )
-    if room == 0 or (length is not None and length > room):
-        size = {} if length is None else {"size": length}
-        raise Problem(
-            HTTPStatus.INSUFFICIENT_STORAGE,
-            "no-space",
-            "Not enough space on the server",
-            f"{room} bytes are free for uploads"
-            + (f", and {length} are needed." if length is not None else ".")
-            + " Nothing was sent. Ask the administrator to make room.",
-            numbers={**size, "free": room},
-        )
+    if length is not None:
+        space.require_size(length, overhead=settings.UPLOAD_FORM_OVERHEAD)
+    left = space.of(owner)
+    space.require(left, length)
+    limit = space.max_size()
     if length is None:
-        return room if limit is None else min(limit, room)
+        return left.left if limit is None else min(limit, left.left)
     return limit
 
 
@@ -78,6 +58,8 @@ def _limit(length: int | None) -> int | None:
 @require_POST
 def complete(request: HttpRequest) -> HttpResponse:
     """Record the files of one request, all or none, and answer the client."""
+    if handoff.is_append(request.POST):
+        return append_views.complete(request)
     grant = Grant.read(handoff.read_grant(request.headers))
     form = handoff.read_complete(request.POST)
     _check_files(form, grant)

@@ -1,62 +1,149 @@
-"""What is known of a finished upload."""
+"""What is known of an upload, from its creation to its end."""
 
 import base64
 import uuid
-from typing import Self
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, Self
+from uuid import UUID
 
 from django.conf import settings
 from django.db import models
 from django.urls import reverse
 
-from accounts.models import User
+from accounts.models import ApiToken, User
 
 
 class State(models.TextChoices):
     """The states of an upload; the one place that names them."""
 
+    RECEIVING = "receiving"
+    # Every byte is there, and the digest of the whole is not yet.
+    VERIFYING = "verifying"
     COMPLETE = "complete"
+    # These two are remembered for a while, without their file.
+    EXPIRED = "expired"
+    DELETED = "deleted"
+
+
+TRANSITIONS: Final[Mapping[State, frozenset[State]]] = {
+    State.RECEIVING: frozenset({State.VERIFYING, State.COMPLETE, State.EXPIRED, State.DELETED}),
+    State.VERIFYING: frozenset({State.COMPLETE, State.DELETED}),
+    State.COMPLETE: frozenset({State.DELETED}),
+    State.EXPIRED: frozenset(),
+    State.DELETED: frozenset(),
+}
+UNFINISHED: Final = (State.RECEIVING, State.VERIFYING)
+
+
+class Door(models.TextChoices):
+    """The protocols that an upload can come in by."""
+
+    FORM = "form", "HTML form"
+    TUS = "tus", "tus 1.0"
+    RUFH = "rufh", "IETF resumable upload"
+    CHUNKED = "chunked", "Content-Range chunks"
+    SEGMENTS = "segments", "segments"
+    PUT = "put", "plain PUT"
 
 
 class UploadQuerySet(models.QuerySet["Upload"]):
-    """Which uploads somebody may see."""
+    """Which uploads somebody may see, and the only way to change a state."""
 
     def visible_to(self, user: User) -> Self:
         """Return a user's own uploads; staff sees all."""
         return self if user.is_staff else self.filter(owner=user)
 
+    def complete(self) -> Self:
+        """Return the finished files."""
+        return self.filter(state=State.COMPLETE)
+
+    def receiving(self) -> Self:
+        """Return the uploads that bytes are still missing of."""
+        return self.filter(state=State.RECEIVING)
+
+    def advance(self, upload_id: UUID, to: State, **changes: Any) -> bool:
+        """Move one upload to a state, with `changes` of other fields; False: it may not go there.
+
+        One statement, so that of two requests that end an upload one alone has its way.
+        """
+        sources = [state for state, targets in TRANSITIONS.items() if to in targets]
+        rows = self.filter(pk=upload_id, state__in=sources)
+        return rows.update(state=to, **changes) == 1
+
 
 class Upload(models.Model):
-    """One file: who owns it, what the client called it, and what nginx measured."""
+    """One file: who owns it, what the client called it, and what nginx measured.
+
+    How much of an unfinished one is there stands on the disk (uploads/partials.py), never here.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     # Files are kept until somebody removes them, so a user with files is deactivated, not deleted.
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="uploads"
     )
+    # Who was removed on purpose ends what it began: see uploads/access.py.
+    token = models.ForeignKey(
+        ApiToken,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="What created it; empty: a browser's session, or a token that was deleted.",
+    )
     state = models.CharField(max_length=20, choices=State, default=State.COMPLETE)
+    protocol = models.CharField(max_length=20, choices=Door, default=Door.FORM)
     name = models.CharField(max_length=255, help_text="The client's file name, without path.")
-    size = models.BigIntegerField(help_text="Bytes.")
-    sha256 = models.CharField("SHA-256", max_length=64, help_text="Lower-case hex.")
+    length = models.BigIntegerField(
+        null=True, blank=True, help_text="Bytes that were declared; empty: not known yet."
+    )
+    size = models.BigIntegerField(default=0, help_text="Bytes of the finished file.")
+    sha256 = models.CharField(
+        "SHA-256", max_length=64, blank=True, default="", help_text="Lower-case hex."
+    )
     content_type = models.CharField(
         max_length=255, blank=True, help_text="As the client named it; nothing relies on it."
     )
     fields = models.JSONField(
         default=dict, blank=True, help_text="Plain form fields: name to list of values."
     )
+    metadata = models.TextField(
+        blank=True, default="", help_text="What the client's protocol wants back as it was sent."
+    )
     created = models.DateTimeField(auto_now_add=True)
+    expires = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When an unfinished upload is removed, and its own token ends; slides.",
+    )
+    ended = models.DateTimeField(
+        null=True, blank=True, help_text="When it was completed, expired or deleted."
+    )
 
     objects = UploadQuerySet.as_manager()
 
     class Meta:
         ordering = ("-created", "id")
         indexes = (
-            models.Index(fields=("-created", "id"), name="upload_newest"),
-            models.Index(fields=("owner", "-created", "id"), name="upload_newest_of_owner"),
+            models.Index(fields=("state", "-created", "id"), name="upload_newest"),
+            models.Index(
+                fields=("owner", "state", "-created", "id"), name="upload_newest_of_owner"
+            ),
+            models.Index(fields=("state", "expires"), name="upload_expires"),
             models.Index(fields=("sha256",), name="upload_sha256"),
         )
         constraints = (
             models.CheckConstraint(
                 condition=models.Q(size__gte=0), name="upload_size_not_negative"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(length=None) | models.Q(length__gte=0),
+                name="upload_length_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(state=State.COMPLETE) | ~models.Q(sha256=""),
+                name="upload_complete_has_sha256",
             ),
         )
 
@@ -66,6 +153,14 @@ class Upload(models.Model):
     def get_absolute_url(self) -> str:
         """Return the address of the upload's JSON description."""
         return reverse("upload-detail", args=[self.id])
+
+    def get_resource_url(self) -> str:
+        """Return the address that its bytes go to, and that tells how many are there."""
+        return reverse("resource", args=[str(self.id)])
+
+    def is_overdue(self, now: datetime) -> bool:
+        """Tell whether its time ran out."""
+        return self.expires is not None and self.expires <= now
 
     @property
     def stored_path(self) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 from django.conf import settings
 
 from config.problems import Problem
-from uploads.handoff import ReceivedFile
+from uploads.handoff import ReceivedBody, ReceivedFile
 
 DIRECTORY_MODE: Final = 0o2770
 
@@ -26,20 +26,42 @@ def verify(file: ReceivedFile) -> None:
     """Check that a file is what the form says. Problem 400: not in the store, or not this file."""
     # Compared as texts: a path that needs resolving is not one that nginx made.
     if str(file.path.parent) != str(settings.UPLOAD_INCOMING_DIR) or file.path.name == "..":
-        raise _not_ours(file, "its path is outside the incoming directory")
+        raise _not_ours(file.name, "its path is outside the incoming directory")
+    _verify_file(file.path, file.size, file.name)
+
+
+def verify_partial(body: ReceivedBody, path: Path) -> None:
+    """Check that nginx speaks of an upload's own file. Problem 400: it does not."""
+    if str(body.path) != str(path):
+        raise _not_ours("The upload", "its path is another one")
+    _verify_file(path, body.size, "The upload")
+
+
+def path_of(place: str) -> Path:
+    """Return where a finished file lies; `place` is below UPLOAD_FILES_DIR, `xx/<uuid>`."""
+    path: Path = settings.UPLOAD_FILES_DIR / place
+    return path
+
+
+def remove(place: str) -> None:
+    """Remove a finished file, if it is there."""
+    path_of(place).unlink(missing_ok=True)
+
+
+def _verify_file(path: Path, size: int, name: str) -> None:
     try:
         # A link is not followed, and a FIFO without a writer does not block.
-        descriptor = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise _not_ours(file, f"it cannot be opened ({error.strerror})") from error
+        raise _not_ours(name, f"it cannot be opened ({error.strerror})") from error
     try:
         status = os.fstat(descriptor)
     finally:
         os.close(descriptor)
     if not stat.S_ISREG(status.st_mode):
-        raise _not_ours(file, "it is no regular file")
-    if status.st_size != file.size:
-        raise _not_ours(file, f"it has {status.st_size} bytes and not {file.size}")
+        raise _not_ours(name, "it is no regular file")
+    if status.st_size != size:
+        raise _not_ours(name, f"it has {status.st_size} bytes and not {size}")
 
 
 @contextlib.contextmanager
@@ -91,11 +113,11 @@ def _sync(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _not_ours(file: ReceivedFile, reason: str) -> Problem:
+def _not_ours(name: str, reason: str) -> Problem:
     return Problem(
         HTTPStatus.BAD_REQUEST,
         "not-in-store",
         "The received file cannot be claimed",
-        f"{file.name} cannot be claimed, {reason}. Send it again; if that fails, ask the"
+        f"{name} cannot be claimed, {reason}. Send it again; if that fails, ask the"
         " administrator whether nginx and the application share the incoming directory.",
     )

@@ -14,9 +14,9 @@ from django.views.decorators.http import require_safe
 
 from accounts.authentication import Identity, identified
 from config.problems import Problem
+from uploads import service, space
 from uploads.handoff_views import describe
-from uploads.models import Upload
-from uploads.storage import room
+from uploads.models import State, Upload
 
 PAGE_SIZE: Final = 50
 PROTECTED: Final = "/protected/"
@@ -41,7 +41,11 @@ def _upload_page(request: HttpRequest, identity: Identity) -> HttpResponse:
     return render(
         request,
         "uploads/upload.html",
-        {"user": identity.user, "max_size": settings.UPLOAD_MAX_SIZE, "room": room()},
+        {
+            "user": identity.user,
+            "max_size": settings.UPLOAD_MAX_SIZE,
+            "room": space.of(identity.user).left,
+        },
     )
 
 
@@ -49,7 +53,7 @@ def _upload_page(request: HttpRequest, identity: Identity) -> HttpResponse:
 @identified
 def upload_table(request: HttpRequest, identity: Identity) -> HttpResponse:
     """List a user's own uploads, newest first; staff sees everybody's."""
-    uploads = Upload.objects.visible_to(identity.user).select_related("owner")
+    uploads = Upload.objects.visible_to(identity.user).complete().select_related("owner")
     page = Paginator(uploads, PAGE_SIZE).get_page(request.GET.get("page"))
     return render(request, "uploads/table.html", {"user": identity.user, "page": page})
 
@@ -57,11 +61,11 @@ def upload_table(request: HttpRequest, identity: Identity) -> HttpResponse:
 @require_safe
 @identified
 def upload_detail(request: HttpRequest, identity: Identity, upload_id: UUID) -> HttpResponse:
-    """Describe one upload in JSON."""
+    """Describe one upload in JSON, also while it is under way."""
     upload = _visible(identity, upload_id)
     return JsonResponse(
         {
-            **describe(request, upload),
+            **_progress(request, upload),
             "state": upload.state,
             "content_type": upload.content_type,
             "fields": upload.fields,
@@ -70,11 +74,27 @@ def upload_detail(request: HttpRequest, identity: Identity, upload_id: UUID) -> 
     )
 
 
+def _progress(request: HttpRequest, upload: Upload) -> dict[str, str | int | None]:
+    status = service.status(upload)
+    if upload.state == State.COMPLETE:
+        return {**describe(request, upload)}
+    return {
+        "id": str(upload.id),
+        "name": upload.name,
+        "protocol": upload.protocol,
+        "offset": status.offset,
+        "length": status.length,
+        "expires": upload.expires.isoformat() if upload.expires else None,
+        "url": request.build_absolute_uri(upload.get_resource_url()),
+    }
+
+
 @require_safe
 @identified
 def download(request: HttpRequest, identity: Identity, upload_id: UUID) -> HttpResponse:  # noqa: ARG001
     """Tell nginx which file to send, under its client's name and always to be saved."""
     upload = _visible(identity, upload_id)
+    service.require_complete(upload)
     response = HttpResponse(content_type=upload.content_type or "application/octet-stream")
     response.headers["X-Accel-Redirect"] = PROTECTED + upload.stored_path
     response.headers["Content-Disposition"] = (

@@ -87,6 +87,7 @@ def test_an_address_to_listen_on_is_the_only_one() -> None:
     assert listeners == [
         "listen 192.0.2.7:80 reuseport;",
         "listen 192.0.2.7:443 ssl reuseport;",
+        "listen unix:/run/upload/nginx.sock;",
         "listen 127.0.0.1:8089;",
     ]
 

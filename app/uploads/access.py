@@ -1,0 +1,132 @@
+"""Who may do what with the uploads below /files/.
+
+An upload belongs to its owner alone; to anybody else it is not there. Two things open one upload
+and nothing else, so that a token that runs out does not end what it began: the token that created
+it, expired but not revoked, and the capability that its creation was answered with.
+"""
+
+import re
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+from uuid import UUID
+
+from django.core import signing
+from django.http import HttpRequest
+from django.utils import timezone
+
+from accounts.authentication import (
+    Identity,
+    bearer_token,
+    identify,
+    require_our_pages,
+    unauthenticated,
+)
+from accounts.models import ApiToken
+from config.problems import Problem
+from uploads.models import Upload
+
+# The prefix tells a leaked capability from a token, and what it opens.
+CAPABILITY_PREFIX: Final = "upl_"
+_CAPABILITY: Final = re.compile(r"([0-9a-f]{32})\.([0-9]{1,18})")
+_SALT: Final = "uploads.capability"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """An upload that the client may act on, and the token that says so (None: a session)."""
+
+    upload: Upload
+    token: int | None
+
+
+def creator(request: HttpRequest) -> Identity:
+    """Return who begins an upload. Problem: 401, or 403 for a page of another site."""
+    identity = identify(request)
+    if identity is None:
+        raise unauthenticated()
+    if identity.token is None:
+        require_our_pages(request)
+    return identity
+
+
+def to_upload(request: HttpRequest, target: str, *, safe: bool = False) -> Access:
+    """Return a client's own upload. Problem: 401, 404 for others' as for none, or 403.
+
+    `target` is what stands below /files/. A request that changes nothing is `safe`, and a page of
+    any site may lead to it.
+    """
+    upload = _find(target)
+    text = bearer_token(request)
+    if text is not None and upload is not None:
+        opened = _open(text, upload)
+        if opened is not None:
+            return opened
+    identity = identify(request)
+    if identity is None:
+        raise unauthenticated()
+    if identity.token is None and not safe:
+        require_our_pages(request)
+    if upload is None or upload.owner_id != identity.user.pk:
+        raise not_found()
+    return Access(upload, identity.token.pk if identity.token else None)
+
+
+def capability(upload: Upload) -> str:
+    """Return the text that opens this upload as a token would, until the upload expires."""
+    return CAPABILITY_PREFIX + _signer().sign(f"{upload.id.hex}.{upload.token_id or 0}")
+
+
+def not_found() -> Problem:
+    """Return the answer for what is not there, or somebody else's."""
+    return Problem(
+        HTTPStatus.NOT_FOUND,
+        "not-found",
+        "Nothing here",
+        "There is nothing at this address, or it belongs to somebody else. Check the address.",
+    )
+
+
+def _find(target: str) -> Upload | None:
+    try:
+        upload_id = UUID(target)
+    except ValueError:
+        return None
+    # Other spellings of the same number are not the address that was given out.
+    if str(upload_id) != target:
+        return None
+    return Upload.objects.select_related("owner").filter(pk=upload_id).first()
+
+
+def _open(text: str, upload: Upload) -> Access | None:
+    if upload.is_overdue(timezone.now()) or not upload.owner.is_active:
+        return None
+    if text.startswith(CAPABILITY_PREFIX):
+        return _open_by_capability(text.removeprefix(CAPABILITY_PREFIX), upload)
+    if upload.token_id is None:
+        return None
+    token = ApiToken.objects.in_force().with_text(text)
+    if token is None or token.pk != upload.token_id:
+        return None
+    token.note_use()
+    return Access(upload, token.pk)
+
+
+def _open_by_capability(text: str, upload: Upload) -> Access | None:
+    try:
+        value = _signer().unsign(text)
+    except signing.BadSignature:
+        return None
+    found = _CAPABILITY.fullmatch(value)
+    if found is None or UUID(found[1]) != upload.id:
+        return None
+    token = int(found[2]) or None
+    # Whoever withdraws a token withdraws what it opened.
+    if token is not None and not ApiToken.objects.in_force().filter(pk=token).exists():
+        return None
+    return Access(upload, token)
+
+
+def _signer() -> signing.Signer:
+    # A colon has no place in a bearer token (RFC 6750).
+    return signing.Signer(sep=".", salt=_SALT)

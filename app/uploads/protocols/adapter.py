@@ -1,0 +1,94 @@
+"""What an adapter of a protocol is, and the values that it gets and gives."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final, Protocol
+
+from django.http import HttpRequest, HttpResponse
+from django.http.request import HttpHeaders
+
+from config.problems import Problem
+from uploads.grants import AppendGrant
+from uploads.models import Door
+from uploads.service import Append, Status
+
+BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A client's request, whichever step it is in.
+
+    `target` is what stands below /files/, percent signs decoded: empty for the collection.
+    `method` is what X-HTTP-Method-Override makes of a POST. `length` is the body's bytes, None when
+    not declared.
+    """
+
+    request: HttpRequest
+    method: str
+    target: str
+    length: int | None
+    content_type: str
+
+    @property
+    def headers(self) -> HttpHeaders:
+        """The client's headers, except those of the body."""
+        return self.request.headers
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Leave to receive the body, by whose token, and what its end means (see AppendGrant)."""
+
+    append: Append
+    token: int | None
+    is_creation: bool = False
+    is_final: bool = False
+
+
+class Adapter(Protocol):
+    """One protocol. All methods may raise a Problem."""
+
+    door: Door
+    # What a script of another origin may send and read, beside what all protocols share.
+    request_headers: tuple[str, ...]
+    response_headers: tuple[str, ...]
+
+    def speaks(self, call: Call) -> bool:
+        """Tell whether a request is of this protocol; never asked about OPTIONS."""
+        ...
+
+    def headers(self, call: Call) -> dict[str, str]:
+        """Return what stands on every answer of this protocol."""
+        ...
+
+    def advertise(self) -> dict[str, str]:
+        """Return what an OPTIONS request is told."""
+        ...
+
+    def authorize(self, call: Call) -> Permit | HttpResponse:
+        """Decide on a request before its body."""
+        ...
+
+    def complete(self, call: Call, grant: AppendGrant, status: Status) -> HttpResponse:
+        """Answer a request whose body is on the disk; `call.method` and `.length` are unknown."""
+        ...
+
+    def respond(self, call: Call) -> HttpResponse:
+        """Answer a request without a body."""
+        ...
+
+    def refuse(self, call: Call, problem: Problem) -> Problem:
+        """Return the problem in the words of the protocol, as a rule the same."""
+        ...
+
+
+def method_not_allowed(*allowed: str) -> Problem:
+    """Return the refusal of a method, with those that would do."""
+    return Problem(
+        HTTPStatus.METHOD_NOT_ALLOWED,
+        "method",
+        "This method has no meaning here",
+        f"At this address there are {', '.join(allowed)}.",
+        headers={"Allow": ", ".join(allowed)},
+    )

@@ -1,0 +1,110 @@
+"""What an upload refuses, each kind a class: a protocol may word one in its own way.
+
+As they are they fit tus and whoever reads problem documents.
+"""
+
+from http import HTTPStatus
+
+from config.problems import Problem
+from uploads.models import State
+
+
+class OffsetConflict(Problem):
+    """The client and the disk disagree on what is there."""
+
+    def __init__(self, expected: int, provided: int) -> None:
+        """Take the offset on the disk and the client's."""
+        super().__init__(
+            HTTPStatus.CONFLICT,
+            "offset",
+            "The offset is another one",
+            f"{expected} bytes are here, and the request continues after {provided}."
+            " Ask for the offset, and go on from there.",
+            numbers={"expected": expected, "provided": provided},
+        )
+        self.expected = expected
+        self.provided = provided
+
+
+class LengthConflict(Problem):
+    """The length was declared before, and differently."""
+
+    def __init__(self, known: int, provided: int) -> None:
+        """Take the length on record and the client's."""
+        super().__init__(
+            HTTPStatus.BAD_REQUEST,
+            "length",
+            "The length is another one",
+            f"The upload has {known} bytes, and this request says {provided}: a length that was"
+            " declared does not change. Begin a new upload.",
+            numbers={"length": known, "provided": provided},
+        )
+
+
+class LengthExceeded(Problem):
+    """The body goes on after the end of the file."""
+
+    def __init__(self, size: int, length: int) -> None:
+        """Take what there would be and what was declared."""
+        super().__init__(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            "length-exceeded",
+            "The upload is longer than it was declared",
+            f"With this request there are {size} bytes, and {length} were declared. Send the rest"
+            " only, or begin a new upload.",
+            numbers={"size": size, "length": length},
+        )
+
+
+class AlreadyComplete(Problem):
+    """Nothing can be appended any more."""
+
+    def __init__(self, size: int) -> None:
+        """Take the bytes that the file has."""
+        super().__init__(
+            HTTPStatus.FORBIDDEN,
+            "complete",
+            "The upload is complete",
+            f"All {size} bytes are here, and a finished file does not change.",
+            numbers={"size": size},
+        )
+
+
+class Gone(Problem):
+    """The upload expired or was deleted, and is still remembered."""
+
+    def __init__(self, state: State) -> None:
+        """Take how it ended."""
+        super().__init__(
+            HTTPStatus.GONE,
+            state.value,
+            f"The upload is {state.label.lower()}",
+            f"This upload is {state.label.lower()}, and nothing of it is left. Begin a new one.",
+        )
+
+
+class Incomplete(Problem):
+    """The client says that this is all, and its declared length says more."""
+
+    def __init__(self, size: int, length: int) -> None:
+        """Take what is there and what was declared."""
+        super().__init__(
+            HTTPStatus.BAD_REQUEST,
+            "length",
+            "The upload ends too early",
+            f"{size} bytes are here, and {length} were declared. Send the rest.",
+            numbers={"size": size, "length": length},
+        )
+
+
+class Unfinished(Problem):
+    """There is no file yet."""
+
+    def __init__(self, state: State) -> None:
+        """Take how far it is."""
+        super().__init__(
+            HTTPStatus.CONFLICT,
+            "unfinished",
+            "The upload is under way",
+            f"This upload is {state.label.lower()}: wait until it is complete.",
+        )

@@ -1,0 +1,343 @@
+"""What happens to an upload, whatever protocol it comes in by: the one storage behind all doors.
+
+Everything here takes and returns typed values; statuses and headers of a protocol are for its
+adapter to know (uploads/protocols). Refusals are those of uploads/refusals.py and uploads/space.py.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import ApiToken, User
+from config.problems import Problem
+from uploads import handoff, partials, space, storage
+from uploads.handoff import ReceivedBody
+from uploads.models import Door, State, Upload
+from uploads.partials import Takeover
+from uploads.refusals import (
+    AlreadyComplete,
+    Gone,
+    Incomplete,
+    LengthConflict,
+    LengthExceeded,
+    OffsetConflict,
+    Unfinished,
+)
+
+logger = logging.getLogger(__name__)
+
+# What nobody was told of cannot be resumed: its creation is still under way, or was cut.
+UNANNOUNCED: Final = timedelta(minutes=10)
+# Each append moves the expiry, but not each one is worth a write.
+EXPIRY_PRECISION: Final = timedelta(minutes=1)
+# nginx hashes what it had not recorded when it was killed, 256 MiB at most.
+DIGEST_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class NewUpload:
+    """What a client wants to send. `length` is None when it does not know yet."""
+
+    owner: User
+    token: ApiToken | None
+    protocol: Door
+    name: str
+    length: int | None
+    content_type: str = ""
+    fields: dict[str, list[str]] = field(default_factory=dict)
+    metadata: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    """The digest that one request's body must have."""
+
+    algorithm: str
+    hex: str
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Leave to append one body: where, and what nginx has to mind."""
+
+    upload: Upload
+    path: Path
+    offset: int
+    length: int | None
+    max_size: int | None
+    takeover: Takeover | None
+    checksum: Checksum | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How far an upload is."""
+
+    upload: Upload
+    offset: int
+
+    @property
+    def length(self) -> int | None:
+        """The bytes of the whole file, None when not known yet."""
+        is_complete = self.upload.state == State.COMPLETE
+        return self.upload.size if is_complete else self.upload.length
+
+
+def begin(new: NewUpload, *, size: int | None, checksum: Checksum | None = None) -> Append:
+    """Record an upload and allow its first body, of `size` bytes (None: not known).
+
+    It expires soon, unless `received` follows: that is when the client hears of it. Problem: 413,
+    507, or `LengthExceeded`, and nothing is recorded.
+    """
+    if new.length is not None and (size or 0) > new.length:
+        raise LengthExceeded(size or 0, new.length)
+    needed = size if new.length is None else new.length
+    if needed is not None:
+        space.require_size(needed)
+    with _serialised(new.owner):
+        left = space.of(new.owner)
+        space.require(left, needed)
+        upload = Upload.objects.create(
+            owner=new.owner,
+            token=new.token,
+            state=State.RECEIVING,
+            protocol=new.protocol,
+            name=new.name,
+            length=new.length,
+            content_type=new.content_type,
+            fields=new.fields,
+            metadata=new.metadata,
+            expires=timezone.now() + UNANNOUNCED,
+        )
+    return Append(
+        upload=upload,
+        path=partials.path_of(upload.id),
+        offset=0,
+        length=upload.length,
+        max_size=_most(left, 0) if upload.length is None else None,
+        takeover=None,
+        checksum=checksum,
+    )
+
+
+def append(  # noqa: PLR0913 - what protocols can say of one body
+    upload: Upload,
+    offset: int,
+    *,
+    size: int | None,
+    length: int | None = None,
+    takeover: Takeover | None = None,
+    checksum: Checksum | None = None,
+) -> Append:
+    """Allow a body of `size` bytes (None: not known) after `offset`.
+
+    `length` declares that of the whole file, which counts from now on. Problem: `Gone`,
+    `AlreadyComplete`, `OffsetConflict`, `LengthConflict`, 413 or 507.
+    """
+    require_open(upload)
+    path = partials.path_of(upload.id)
+    _recover(upload)
+    # While somebody writes, only nginx knows: it waits for the file, and compares then.
+    if not partials.is_locked(path):
+        found = partials.offset(path, durable=False)
+        if found != offset:
+            raise OffsetConflict(partials.offset(path, durable=True), offset)
+    if length is not None:
+        _declare(upload, length, offset)
+    end = offset + (size or 0)
+    limit: int | None = None
+    if upload.length is not None:
+        if end > upload.length:
+            raise LengthExceeded(end, upload.length)
+    else:
+        space.require_size(end)
+        left = space.of(upload.owner, without=upload)
+        space.require(left, size)
+        limit = _most(left, offset)
+    return Append(
+        upload=upload,
+        path=path,
+        offset=offset,
+        length=upload.length,
+        max_size=limit,
+        takeover=takeover,
+        checksum=checksum,
+    )
+
+
+def status(upload: Upload, *, takeover: Takeover | None = None) -> Status:
+    """Return how far an upload is; with `takeover` durably, and not while somebody writes.
+
+    With `takeover`, an upload that has all its bytes is completed, if whoever brought the last of
+    them could not see to it. Problem: `Gone`, 423 when whoever writes does not give way, or 503.
+    """
+    require_remembered(upload)
+    if upload.state == State.COMPLETE:
+        return Status(upload, upload.size)
+    if upload.state == State.VERIFYING:
+        return Status(upload, upload.length or 0)
+    path = partials.path_of(upload.id)
+    if takeover is None:
+        return Status(upload, partials.offset(path, durable=False))
+    partials.wait_until_free(path, takeover)
+    _recover(upload)
+    offset = partials.offset(path, durable=True)
+    if offset != upload.length or not path.exists():
+        return Status(upload, offset)
+    body = handoff.ask_for_digest(path, offset, DIGEST_SECONDS)
+    with partials.held(path, takeover):
+        return received(upload, body, is_final=False)
+
+
+def received(upload: Upload, file: ReceivedBody, *, is_final: bool) -> Status:
+    """Take note of what nginx appended; whoever has all bytes is complete.
+
+    The file is held meanwhile: by nginx, until the client has its answer. `is_final`: the client
+    said that this is the end. Problem: `Gone`, `Incomplete`, or 400 when the file is not what nginx
+    says.
+    """
+    if upload.state != State.RECEIVING:
+        return status(upload)
+    length = file.size if upload.length is None and is_final else upload.length
+    if length is None or file.size < length:
+        storage.verify_partial(file, partials.path_of(upload.id))
+        _slide(upload)
+        if is_final and length is not None:
+            raise Incomplete(file.size, length)
+        return Status(upload, file.size)
+    return _finish(upload, file)
+
+
+def terminate(upload: Upload) -> None:
+    """Delete an upload, finished or not. Problem: `Gone`, or 423 when it is in use."""
+    require_remembered(upload)
+    path = partials.path_of(upload.id)
+    with partials.held(path, Takeover.NOW):
+        if not Upload.objects.advance(upload.id, State.DELETED, ended=timezone.now()):
+            upload.refresh_from_db()
+            raise Gone(State(upload.state))
+        partials.remove(path)
+        storage.remove(upload.stored_path)
+    logger.info("upload %s deleted, user %d", upload.id, upload.owner_id)
+
+
+def expire(upload: Upload) -> bool:
+    """End an upload whose time ran out; False: somebody is at it, or it ended otherwise."""
+    path = partials.path_of(upload.id)
+    try:
+        with partials.held(path, None):
+            now = timezone.now()
+            # What has just been received is on its way to `received`.
+            if partials.changed_since(path, now - UNANNOUNCED):
+                return False
+            overdue = Upload.objects.filter(expires__lte=now)
+            if not overdue.advance(upload.id, State.EXPIRED, ended=now):
+                return False
+            partials.remove(path)
+    except Problem:
+        return False
+    logger.info("upload %s expired, user %d", upload.id, upload.owner_id)
+    return True
+
+
+def require_remembered(upload: Upload) -> None:
+    """Check that an upload is not over. Problem: `Gone`."""
+    state = State(upload.state)
+    if state in {State.EXPIRED, State.DELETED}:
+        raise Gone(state)
+    if state is State.RECEIVING and upload.is_overdue(timezone.now()):
+        raise Gone(State.EXPIRED)
+
+
+def require_open(upload: Upload) -> None:
+    """Check that bytes may be appended. Problem: `Gone` or `AlreadyComplete`."""
+    require_remembered(upload)
+    if upload.state == State.COMPLETE:
+        raise AlreadyComplete(upload.size)
+    if upload.state == State.VERIFYING:
+        raise AlreadyComplete(upload.length or 0)
+
+
+def require_complete(upload: Upload) -> None:
+    """Check that there is a file to be had. Problem: `Gone`, or 409 while bytes are missing."""
+    require_remembered(upload)
+    if upload.state != State.COMPLETE:
+        raise Unfinished(State(upload.state))
+
+
+def _most(left: space.Space, offset: int) -> int:
+    # A file of unknown length may take what is left, so that the reserve holds.
+    most = offset + left.left
+    return min(most, space.max_size() or most)
+
+
+def _recover(upload: Upload) -> None:
+    # A crash between the rename and the commit leaves the file finished and the record open.
+    path, place = partials.path_of(upload.id), storage.path_of(upload.stored_path)
+    if path.exists() or not place.exists():
+        return
+    with transaction.atomic():
+        _lock(upload)
+        if upload.state == State.RECEIVING and not path.exists():
+            place.rename(path)
+            logger.warning("upload %s was finished and not recorded: once more", upload.id)
+
+
+def _declare(upload: Upload, length: int, offset: int) -> None:
+    if upload.length is None:
+        with _serialised(upload.owner):
+            space.require_size(length)
+            if length < offset:
+                raise LengthConflict(offset, length)
+            space.require(space.of(upload.owner, without=upload), length - offset)
+            Upload.objects.filter(pk=upload.pk, length=None).update(length=length)
+        upload.refresh_from_db(fields=["length"])
+    if upload.length != length:
+        raise LengthConflict(upload.length or 0, length)
+
+
+def _slide(upload: Upload) -> None:
+    expires = timezone.now() + timedelta(seconds=settings.UPLOAD_EXPIRY)
+    if upload.expires is None or expires - upload.expires > EXPIRY_PRECISION:
+        Upload.objects.receiving().filter(pk=upload.pk).update(expires=expires)
+        upload.expires = expires
+
+
+def _finish(upload: Upload, file: ReceivedBody) -> Status:
+    now = timezone.now()
+    # A commit that fails moves the file back, and the lock on the row decides who ends an upload.
+    with ExitStack() as claim, transaction.atomic():
+        _lock(upload)
+        if upload.state != State.RECEIVING:
+            return status(upload)
+        storage.verify_partial(file, partials.path_of(upload.id))
+        claim.enter_context(storage.claimed([(file.path, upload.stored_path)]))
+        changes = {"length": file.size, "size": file.size, "sha256": file.sha256}
+        expires = now + timedelta(seconds=settings.UPLOAD_EXPIRY)
+        Upload.objects.advance(upload.id, State.COMPLETE, ended=now, expires=expires, **changes)
+    partials.remove(file.path)
+    upload.refresh_from_db()
+    logger.info("upload %s complete: %d bytes, user %d", upload.id, file.size, upload.owner_id)
+    return Status(upload, file.size)
+
+
+def _lock(upload: Upload) -> None:
+    # SQLite has one lock for all, which the transaction took when it began.
+    upload.refresh_from_db(from_queryset=Upload.objects.select_for_update())
+
+
+@contextmanager
+def _serialised(owner: User) -> Iterator[None]:
+    # Two requests of one user cannot both take the last bytes of its quota.
+    with transaction.atomic():
+        if owner.quota or settings.UPLOAD_QUOTA:
+            User.objects.select_for_update().get(pk=owner.pk)
+        yield

@@ -1,0 +1,139 @@
+"""Who may still store how much: the limit of one file, the room on the disk, and quotas.
+
+The room that unfinished uploads have declared and do not take yet is reserved for them. nginx keeps
+room for a file as soon as it opens it (fallocate), so a reservation counts for moments only, and
+two requests that pass here at the same moment for the last room are told apart there, by a 507.
+"""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from django.conf import settings
+from django.db.models import Sum
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from accounts.models import User
+from config.problems import Problem
+from uploads import partials, storage
+from uploads.models import UNFINISHED, Upload
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What is left, in bytes; without a quota `quota` is None."""
+
+    room: int
+    reserved: int
+    quota: int | None
+    used: int
+
+    @property
+    def free(self) -> int:
+        """The room that nobody has declared a need of."""
+        return max(0, self.room - self.reserved)
+
+    @property
+    def left(self) -> int:
+        """What this user may still store."""
+        if self.quota is None:
+            return self.free
+        return min(self.free, max(0, self.quota - self.used))
+
+
+def of(owner: User, *, without: Upload | None = None) -> Space:
+    """Return what a user may still store, `without` counting one upload of its own."""
+    quota = settings.UPLOAD_QUOTA if owner.quota is None else owner.quota
+    return Space(
+        room=storage.room(),
+        reserved=_reserved(without),
+        quota=quota or None,
+        used=_used(owner, without) if quota else 0,
+    )
+
+
+def max_size() -> int | None:
+    """Return the bytes that one file may have, None for no limit."""
+    return settings.UPLOAD_MAX_SIZE or None
+
+
+def require_size(size: int, overhead: int = 0) -> None:
+    """Check a file against the limit, or a request with some `overhead`. Problem: 413."""
+    limit = max_size()
+    if limit is not None and size > limit + overhead:
+        raise too_large(size, limit)
+
+
+def require(space: Space, size: int | None) -> None:
+    """Check that so many more bytes fit; None: any bytes at all. Problem: 507 with the numbers."""
+    if space.free == 0 or (size is not None and size > space.free):
+        raise _no_space(space, size)
+    if space.quota is not None and (size or 1) > space.quota - space.used:
+        raise _over_quota(space.quota, space.used, size)
+
+
+def too_large(size: int, limit: int) -> Problem:
+    """Return the refusal of a file or request over a limit."""
+    return Problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "too-large",
+        "The upload is too large",
+        f"The upload has {size} bytes, and {limit} are the most. Send less at a time,"
+        " or ask the administrator to raise the limit.",
+        numbers={"size": size, "max_size": limit},
+    )
+
+
+def _reserved(without: Upload | None) -> int:
+    # An upload that nobody was told of, because the disk was full, soon reserves nothing.
+    declared = (
+        Upload.objects.receiving()
+        .filter(length__isnull=False, expires__gt=timezone.now())
+        .values_list("id", "length")
+    )
+    if without is not None:
+        declared = declared.exclude(pk=without.pk)
+    return sum(
+        max(0, (length or 0) - partials.allocated(partials.path_of(upload_id)))
+        for upload_id, length in declared
+    )
+
+
+def _used(owner: User, without: Upload | None) -> int:
+    complete = Upload.objects.complete().filter(owner=owner)
+    used: int = complete.aggregate(used=Coalesce(Sum("size"), 0))["used"]
+    unfinished = Upload.objects.filter(owner=owner, state__in=UNFINISHED)
+    if without is not None:
+        unfinished = unfinished.exclude(pk=without.pk)
+    for upload_id, length in unfinished.values_list("id", "length"):
+        path = partials.path_of(upload_id)
+        used += partials.offset(path, durable=False) if length is None else length
+    return used
+
+
+def _no_space(space: Space, size: int | None) -> Problem:
+    return Problem(
+        HTTPStatus.INSUFFICIENT_STORAGE,
+        "no-space",
+        "Not enough space on the server",
+        f"{space.free} bytes are free for uploads"
+        + (f", and {size} are needed." if size is not None else ".")
+        + " Nothing was sent. Ask the administrator to make room.",
+        numbers={
+            **({} if size is None else {"size": size}),
+            "free": space.free,
+            "reserved": space.reserved,
+        },
+    )
+
+
+def _over_quota(quota: int, used: int, size: int | None) -> Problem:
+    return Problem(
+        HTTPStatus.INSUFFICIENT_STORAGE,
+        "quota",
+        "Your quota is used up",
+        f"You may store {quota} bytes, and your files have {used}"
+        + (f": {size} more are too many." if size is not None else ".")
+        + " Delete some, or ask the administrator for a larger quota.",
+        numbers={**({} if size is None else {"size": size}), "quota": quota, "used": used},
+    )
