@@ -87,7 +87,9 @@ def to_named(request: HttpRequest, name: str, door: Door) -> Access | None:
         if identity.token is None:
             require_our_pages(request)
         upload = uploads.filter(owner=identity.user).first()
-        return upload and Access(upload, identity.token.pk if identity.token else None)
+        if upload is None:
+            return None
+        return Access(upload, identity.token.pk if identity.token else None)
     text = bearer_token(request)
     token = None if text is None else ApiToken.objects.in_force().with_text(text)
     upload = uploads.filter(token=token, owner__is_active=True).first() if token else None

@@ -242,7 +242,7 @@ def terminate(upload: Upload) -> None:
 
 
 def supersede(owner: User, name: str) -> None:
-    """Delete what is unfinished of a plain PUT's name, so that it keeps no room; not what is in use.
+    """Delete the unfinished plain PUTs of a name that nobody is at, so that they keep no room.
 
     Who sends a file of this name from its beginning again does not go on with an older one.
     """
