@@ -1,4 +1,4 @@
-"""A client of IETF resumable uploads: single requests, and whole uploads that are cut on the way."""
+"""A client of IETF resumable uploads: single requests, and whole uploads that are cut midway."""
 
 import base64
 import hashlib
@@ -6,6 +6,7 @@ import random
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from tests.stack import Reply, Stack
 
@@ -28,16 +29,16 @@ class Rufh:
     version: str = "8"
 
     def create(
-        self, body: bytes = b"", *, complete: bool = False, path: str = "/files/", **headers: str
+        self, body: bytes = b"", /, *, path: str = "/files/", complete: str = "?0", **headers: str
     ) -> Reply:
         """Create an upload. `Upload_Length` is a header."""
-        return self._send("POST", path, body, _complete(complete), headers)
+        return self._send("POST", path, body, {"Upload-Complete": complete}, headers)
 
     def append(
-        self, url: str, offset: int, body: bytes = b"", *, complete: bool, **headers: str
+        self, url: str, offset: int, body: bytes = b"", /, *, complete: str, **headers: str
     ) -> Reply:
         """Append a body."""
-        sent = {**PARTIAL, "Upload-Offset": str(offset), **_complete(complete)}
+        sent = {**PARTIAL, "Upload-Offset": str(offset), "Upload-Complete": complete}
         return self._send("PATCH", url, body, sent, headers)
 
     def state(self, url: str, **headers: str) -> Reply:
@@ -54,9 +55,9 @@ class Rufh:
         assert (reply.status, reply.headers["Upload-Complete"]) == (204, "?0"), reply
         return int(reply.headers["Upload-Offset"])
 
-    def begin(self, url: str, offset: int, length: int, *, complete: bool) -> socket.socket:
+    def begin(self, url: str, offset: int, length: int, *, complete: str) -> socket.socket:
         """Send the head of an append, and return the connection for its body."""
-        sent = {**PARTIAL, "Upload-Offset": str(offset), **_complete(complete)}
+        sent = {**PARTIAL, "Upload-Offset": str(offset), "Upload-Complete": complete}
         return self.stack.begin("PATCH", url, length, self._headers(sent, {}))
 
     def upload(self, content: bytes, cuts: int, chance: random.Random) -> Reply:
@@ -71,10 +72,14 @@ class Rufh:
             assert sent <= offset <= len(content)
             sent = offset
             rest = content[offset:]
-            with self.begin(url, offset, len(rest), complete=True) as connection:
+            with self.begin(url, offset, len(rest), complete="?1") as connection:
                 connection.sendall(rest[: chance.randrange(len(rest) // 8)])
-        offset = self.offset(url)
-        return self.append(url, offset, content[offset:], complete=True)
+        while True:
+            offset = self.offset(url)
+            reply = self.append(url, offset, content[offset:], complete="?1")
+            # What a request brought that was cut before may count only now.
+            if reply.status != HTTPStatus.CONFLICT:
+                return reply
 
     def _send(
         self,
@@ -94,7 +99,3 @@ class Rufh:
             **sent,
             **named,
         }
-
-
-def _complete(value: bool) -> dict[str, str]:
-    return {"Upload-Complete": "?1" if value else "?0"}

@@ -5,13 +5,14 @@ import os
 import re
 import secrets
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Person
-from tests.stack import HOST, Stack, deployed, needs_nginx
+from tests.stack import HOST, Stack, needs_nginx
+from tests.stack_tus import wait_for_writer
 from uploads.models import Door, State, Upload
 
 pytestmark = [pytest.mark.django_db(transaction=True), needs_nginx]
@@ -19,13 +20,6 @@ pytestmark = [pytest.mark.django_db(transaction=True), needs_nginx]
 DOCUMENT = Path("/etc/upload/protocols.md")
 
 type Run = Callable[..., str]
-
-
-@pytest.fixture
-def stack(sockets: Path, db: None) -> Iterator[Stack]:  # noqa: ARG001 - before the server
-    """Return the running kit."""
-    with deployed(sockets) as running:
-        yield running
 
 
 @pytest.fixture
@@ -82,10 +76,10 @@ def test_a_plain_put(run: Run, content: bytes, recipe: str) -> None:
     assert str(_one(content, Door.PUT).id) in printed
 
 
-def test_a_put_that_was_cut(run: Run, stack: Stack, owner: Person, content: bytes) -> None:
-    headers = {"Authorization": f"Bearer {owner.token}"}
-    with stack.begin("PUT", "/files/big.img", len(content), headers) as connection:
+def test_a_put_that_was_cut(run: Run, stack: Stack, content: bytes) -> None:
+    with stack.begin("PUT", "/files/big.img", len(content), {}) as connection:
         connection.sendall(content[:1_234_567])
+        wait_for_writer()
     printed = run("Go on after a cut")
     assert str(_one(content, Door.PUT).id) in printed
 

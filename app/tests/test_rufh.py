@@ -380,9 +380,7 @@ def test_a_file_with_another_digest_is_400_and_deleted(
 ) -> None:
     announced = {"Repr_Digest": digest(b"other")}
     url = _begin(owner, b"sequ", **(announced if where == "creation" else {}))
-    answer = _append(
-        owner.api, url, 4, b"ence", "?1", **(announced if where == "append" else {})
-    )
+    answer = _append(owner.api, url, 4, b"ence", "?1", **(announced if where == "append" else {}))
     assert (answer.status_code, answer.headers["Upload-Complete"]) == (400, "?1")
     assert answer.json()["type"] == "urn:upload:digest"
     assert SHA256 in answer.json()["detail"]

@@ -12,6 +12,7 @@ from django.utils import timezone
 from tests.conftest import Person
 from tests.rufh import IANA, Rufh, digest
 from tests.stack import Reply, Stack, deployed, needs_nginx
+from tests.stack_tus import wait_for_writer
 from uploads.models import State, Upload
 
 pytestmark = [pytest.mark.django_db(transaction=True), needs_nginx]
@@ -54,7 +55,7 @@ def test_a_whole_file_in_one_request(
     client = Rufh(stack, owner.token, version)
     reply = client.create(
         content,
-        complete=True,
+        complete="?1",
         path="/files/run.bam",
         Content_Type="text/plain",
         Repr_Digest=digest(content),
@@ -80,9 +81,9 @@ def test_fifty_interruptions_at_random_offsets_leave_the_file_whole(
 
 def test_a_file_of_unknown_length_is_ended_by_an_empty_request(client: Rufh) -> None:
     url = _begin(client, Content_Disposition='attachment; filename="run.bam"')
-    assert client.append(url, 0, b"sequence", complete=False).headers["Upload-Complete"] == "?0"
+    assert client.append(url, 0, b"sequence", complete="?0").headers["Upload-Complete"] == "?0"
     assert client.offset(url) == 8
-    assert _is_complete(client.append(url, 8, complete=True), b"sequence")
+    assert _is_complete(client.append(url, 8, complete="?1"), b"sequence")
     assert Upload.objects.get().name == "run.bam"
     state = client.state(url, Want_Repr_Digest="sha-256=1")
     assert (state.status, state.headers["Upload-Complete"]) == (204, "?1")
@@ -97,24 +98,24 @@ def test_a_creation_that_is_put_or_patch_works_as_well(client: Rufh, stack: Stac
 
 def test_a_wrong_offset_is_409_and_nothing_changes(client: Rufh) -> None:
     url = _begin(client)
-    client.append(url, 0, b"sequ", complete=False)
-    reply = client.append(url, 3, b"ence", complete=True)
+    client.append(url, 0, b"sequ", complete="?0")
+    reply = client.append(url, 3, b"ence", complete="?1")
     assert (reply.status, reply.headers.get_all("Upload-Complete")) == (409, ["?0"])
     assert reply.headers["Upload-Offset"] == "4"
     assert f"{IANA}mismatching-upload-offset".encode() in reply.body
-    assert _is_complete(client.append(url, 4, b"ence", complete=True), b"sequence")
+    assert _is_complete(client.append(url, 4, b"ence", complete="?1"), b"sequence")
 
 
 @pytest.mark.parametrize("algorithm", ["sha-256", "sha-512"])
 def test_a_body_with_another_digest_is_460_and_not_appended(client: Rufh, algorithm: str) -> None:
     url = _begin(client)
-    client.append(url, 0, b"sequ", complete=False)
+    client.append(url, 0, b"sequ", complete="?0")
     wrong = digest(b"other", algorithm)
-    reply = client.append(url, 4, b"ence", complete=True, Content_Digest=wrong)
+    reply = client.append(url, 4, b"ence", complete="?1", Content_Digest=wrong)
     assert (reply.status, reply.headers.get_all("Upload-Complete")) == (460, ["?0"])
     assert client.offset(url) == 4
     right = digest(b"ence", algorithm)
-    reply = client.append(url, 4, b"ence", complete=True, Content_Digest=right)
+    reply = client.append(url, 4, b"ence", complete="?1", Content_Digest=right)
     assert _is_complete(reply, b"sequence")
 
 
@@ -122,7 +123,7 @@ def test_a_file_with_another_digest_is_400_and_gone(
     client: Rufh, stored: Listing, incoming: Listing
 ) -> None:
     url = _begin(client, Repr_Digest=digest(b"other"))
-    reply = client.append(url, 0, b"sequence", complete=True)
+    reply = client.append(url, 0, b"sequence", complete="?1")
     assert (reply.status, reply.headers.get_all("Upload-Complete")) == (400, ["?1"])
     assert b"urn:upload:digest" in reply.body
     assert client.state(url).status == 410
@@ -140,7 +141,7 @@ def test_too_large_a_file_is_413_before_its_first_byte(client: Rufh, stack: Stac
 
 def test_more_than_was_declared_ends_the_upload(client: Rufh) -> None:
     url = _begin(client, Upload_Length="8")
-    assert client.append(url, 0, b"sequences", complete=False).status == 400
+    assert client.append(url, 0, b"sequences", complete="?0").status == 400
     assert client.state(url).status == 410
 
 
@@ -148,10 +149,10 @@ def test_a_cancelled_and_an_expired_upload_are_gone(client: Rufh, incoming: List
     url = _begin(client)
     assert client.cancel(url).status == 204
     assert incoming() == []
-    assert client.append(url, 0, b"x", complete=True).status == 410
+    assert client.append(url, 0, b"x", complete="?1").status == 410
     url = _begin(client)
     Upload.objects.filter(state=State.RECEIVING).update(expires=timezone.now())
-    assert client.append(url, 0, b"x", complete=True).status == 410
+    assert client.append(url, 0, b"x", complete="?1").status == 410
     assert client.state(url).status == 410
 
 
@@ -159,13 +160,13 @@ def test_anothers_upload_is_not_there(
     client: Rufh, stack: Stack, stranger: Person, colleague: Person
 ) -> None:
     url = _begin(client)
-    client.append(url, 0, b"sequ", complete=False)
+    client.append(url, 0, b"sequ", complete="?0")
     for person in (stranger, colleague):
         other = Rufh(stack, person.token)
         for reply in (
             other.state(url),
             other.cancel(url),
-            other.append(url, 4, b"x", complete=True),
+            other.append(url, 4, b"x", complete="?1"),
         ):
             assert reply.status == 404
             assert "Upload-Offset" not in reply.headers
@@ -173,24 +174,40 @@ def test_anothers_upload_is_not_there(
     assert client.offset(url) == 4
 
 
-def test_the_newer_of_two_requests_has_the_upload(client: Rufh) -> None:
+def test_who_asks_for_the_offset_ends_the_older_request(client: Rufh) -> None:
+    content = secrets.token_bytes(1_000_000)
     url = _begin(client)
-    with client.begin(url, 0, 1_000_000, complete=True) as older:
-        older.sendall(b"sequ")
-        # Whoever asks for the offset ends the transfer, so that what it hears stays true.
+    with client.begin(url, 0, len(content), complete="?1") as older:
+        older.sendall(content[:1000])
+        wait_for_writer()
         offset = client.offset(url)
-        assert offset in {0, 4}
-        reply = client.append(url, offset, b"sequence"[offset:], complete=True)
-        answer = older.recv(4096)
-    assert answer == b"" or b"Upload-Complete: ?0" in answer
-    assert _is_complete(reply, b"sequence")
+        assert b"Upload-Complete: ?0" in older.recv(4096)
+    reply = client.append(url, offset, content[offset:], complete="?1")
+    assert _is_complete(reply, content)
+
+
+def test_the_newer_of_two_requests_has_the_upload(client: Rufh) -> None:
+    content = secrets.token_bytes(1_000_000)
+    url = _begin(client)
+    with client.begin(url, 0, len(content), complete="?1") as older:
+        older.sendall(content[:1000])
+        wait_for_writer()
+        reply = client.append(url, 0, content, complete="?1")
+        assert older.recv(12) == b"HTTP/1.1 409"
+    # What the older request had brought counts, and the newer one is told.
+    if reply.status == 409:
+        offset = int(reply.headers["Upload-Offset"])
+        assert 0 < offset <= 1000
+        reply = client.append(url, offset, content[offset:], complete="?1")
+    assert _is_complete(reply, content)
 
 
 def test_a_cancellation_ends_what_is_being_received(client: Rufh, incoming: Listing) -> None:
     url = _begin(client)
-    with client.begin(url, 0, 1_000_000, complete=True) as older:
+    with client.begin(url, 0, 1_000_000, complete="?1") as older:
         older.sendall(b"sequ")
+        wait_for_writer()
         assert client.cancel(url).status == 204
-        older.recv(4096)
+        assert older.recv(12) == b"HTTP/1.1 409"
     assert client.state(url).status == 410
     assert incoming() == []
