@@ -24,7 +24,7 @@ from accounts.authentication import (
 )
 from accounts.models import ApiToken
 from config.problems import Problem
-from uploads.models import Upload
+from uploads.models import Door, Upload
 
 # The prefix tells a leaked capability from a token, and what it opens.
 CAPABILITY_PREFIX: Final = "upl_"
@@ -70,6 +70,32 @@ def to_upload(request: HttpRequest, target: str, *, safe: bool = False) -> Acces
     if upload is None or upload.owner_id != identity.user.pk:
         raise not_found()
     return Access(upload, identity.token.pk if identity.token else None)
+
+
+def to_named(request: HttpRequest, name: str, door: Door) -> Access | None:
+    """Return the newest unfinished upload of a client's that has a name; None: there is none.
+
+    As with an address, a token that ran out is good for what it created. Problem: 401 or 403.
+    """
+    uploads = (
+        Upload.objects.receiving()
+        .select_related("owner")
+        .filter(name=name, protocol=door, expires__gt=timezone.now())
+    )
+    identity = identify(request)
+    if identity is not None:
+        if identity.token is None:
+            require_our_pages(request)
+        upload = uploads.filter(owner=identity.user).first()
+        if upload is None:
+            return None
+        return Access(upload, identity.token.pk if identity.token else None)
+    text = bearer_token(request)
+    token = None if text is None else ApiToken.objects.in_force().with_text(text)
+    upload = uploads.filter(token=token, owner__is_active=True).first() if token else None
+    if token is None or upload is None:
+        raise unauthenticated()
+    return Access(upload, token.pk)
 
 
 def capability(upload: Upload) -> str:

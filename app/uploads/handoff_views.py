@@ -6,7 +6,7 @@ from http import HTTPStatus
 from django.conf import settings
 from django.contrib import messages
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.authentication import identify, refuse_anonymous, require_our_pages
 from accounts.models import User
 from config.problems import Problem, wants_page
-from uploads import append_views, handoff, space, storage
+from uploads import answers, append_views, handoff, space, storage
 from uploads.grants import Grant
 from uploads.models import Upload
 
@@ -83,9 +83,7 @@ def complete(request: HttpRequest) -> HttpResponse:
         logger.info("upload %s complete: %d bytes, user %d", upload.id, upload.size, owner.pk)
     if wants_page(request):
         return _to_table(request, uploads)
-    return JsonResponse(
-        {"detail": "Upload Complete", "uploads": [describe(request, u) for u in uploads]}
-    )
+    return answers.completed(request, uploads)
 
 
 def _check_files(form: handoff.CompleteForm, grant: Grant) -> None:
@@ -114,14 +112,3 @@ def _to_table(request: HttpRequest, uploads: list[Upload]) -> HttpResponse:
     response = HttpResponseRedirect(reverse("uploads"))
     response.status_code = HTTPStatus.SEE_OTHER
     return response
-
-
-def describe(request: HttpRequest, upload: Upload) -> dict[str, str | int]:
-    """Return an upload as clients get it in JSON."""
-    return {
-        "id": str(upload.id),
-        "name": upload.name,
-        "size": upload.size,
-        "sha256": upload.sha256,
-        "url": request.build_absolute_uri(upload.get_download_url()),
-    }

@@ -102,6 +102,12 @@ class Upload(models.Model):
     sha256 = models.CharField(
         "SHA-256", max_length=64, blank=True, default="", help_text="Lower-case hex."
     )
+    expected_sha256 = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        help_text="What the client says the SHA-256 is; empty: it did not say.",
+    )
     content_type = models.CharField(
         max_length=255, blank=True, help_text="As the client named it; nothing relies on it."
     )
@@ -161,6 +167,11 @@ class Upload(models.Model):
     def is_overdue(self, now: datetime) -> bool:
         """Tell whether its time ran out."""
         return self.expires is not None and self.expires <= now
+
+    @property
+    def ends_with_its_length(self) -> bool:
+        """Tell whether the last byte completes it; where not, its client says that it does."""
+        return self.protocol != Door.RUFH
 
     @property
     def stored_path(self) -> str:

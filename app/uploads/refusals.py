@@ -108,3 +108,17 @@ class Unfinished(Problem):
             "The upload is under way",
             f"This upload is {state.label.lower()}: wait until it is complete.",
         )
+
+
+class DigestMismatch(Problem):
+    """All bytes came, and they are not those that the client announced."""
+
+    def __init__(self, expected: str, found: str) -> None:
+        """Take the SHA-256 that was announced, and the one of what came."""
+        super().__init__(
+            HTTPStatus.BAD_REQUEST,
+            "digest",
+            "The file has another digest",
+            f"The SHA-256 of what came is {found}, and {expected} was announced. The upload is"
+            " deleted: send the file again.",
+        )

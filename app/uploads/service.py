@@ -6,7 +6,7 @@ adapter to know (uploads/protocols). Refusals are those of uploads/refusals.py a
 
 import logging
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +24,7 @@ from uploads.models import Door, State, Upload
 from uploads.partials import Takeover
 from uploads.refusals import (
     AlreadyComplete,
+    DigestMismatch,
     Gone,
     Incomplete,
     LengthConflict,
@@ -44,7 +45,11 @@ DIGEST_SECONDS: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class NewUpload:
-    """What a client wants to send. `length` is None when it does not know yet."""
+    """What a client wants to send. `length` is None when it does not know yet.
+
+    `sha256` is the digest that the whole must have, if the client says so. One `is_findable` that
+    is asked for by something else than its address, so it can be resumed by who never got that.
+    """
 
     owner: User
     token: ApiToken | None
@@ -54,6 +59,8 @@ class NewUpload:
     content_type: str = ""
     fields: dict[str, list[str]] = field(default_factory=dict)
     metadata: str = ""
+    sha256: str = ""
+    is_findable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +122,8 @@ def begin(new: NewUpload, *, size: int | None, checksum: Checksum | None = None)
             content_type=new.content_type,
             fields=new.fields,
             metadata=new.metadata,
-            expires=timezone.now() + UNANNOUNCED,
+            expected_sha256=new.sha256,
+            expires=timezone.now() + (_lifetime() if new.is_findable else UNANNOUNCED),
         )
     return Append(
         upload=upload,
@@ -134,16 +142,20 @@ def append(  # noqa: PLR0913 - what protocols can say of one body
     *,
     size: int | None,
     length: int | None = None,
+    sha256: str = "",
     takeover: Takeover | None = None,
     checksum: Checksum | None = None,
 ) -> Append:
     """Allow a body of `size` bytes (None: not known) after `offset`.
 
-    `length` declares that of the whole file, which counts from now on. Problem: `Gone`,
-    `AlreadyComplete`, `OffsetConflict`, `LengthConflict`, 413 or 507.
+    `length` declares that of the whole file, and `sha256` its digest, which count from now on.
+    Problem: `Gone`, `AlreadyComplete`, `OffsetConflict`, `LengthConflict`, 413, 423 or 507.
     """
     require_open(upload)
     path = partials.path_of(upload.id)
+    if takeover is Takeover.NOW:
+        # Whoever gives way may have brought more, so the offset is compared after that.
+        partials.wait_until_free(path, takeover)
     _recover(upload)
     # While somebody writes, only nginx knows: it waits for the file, and compares then.
     if not partials.is_locked(path):
@@ -152,6 +164,8 @@ def append(  # noqa: PLR0913 - what protocols can say of one body
             raise OffsetConflict(partials.offset(path, durable=True), offset)
     if length is not None:
         _declare(upload, length, offset)
+    if sha256:
+        Upload.objects.receiving().filter(pk=upload.pk).update(expected_sha256=sha256)
     end = offset + (size or 0)
     limit: int | None = None
     if upload.length is not None:
@@ -190,7 +204,7 @@ def status(upload: Upload, *, takeover: Takeover | None = None) -> Status:
     partials.wait_until_free(path, takeover)
     _recover(upload)
     offset = partials.offset(path, durable=True)
-    if offset != upload.length or not path.exists():
+    if offset != upload.length or not upload.ends_with_its_length or not path.exists():
         return Status(upload, offset)
     body = handoff.ask_for_digest(path, offset, DIGEST_SECONDS)
     with partials.held(path, takeover):
@@ -201,32 +215,44 @@ def received(upload: Upload, file: ReceivedBody, *, is_final: bool) -> Status:
     """Take note of what nginx appended; whoever has all bytes is complete.
 
     The file is held meanwhile: by nginx, until the client has its answer. `is_final`: the client
-    said that this is the end. Problem: `Gone`, `Incomplete`, or 400 when the file is not what nginx
-    says.
+    said that this is the end. Problem: `Gone`, `Incomplete`, `DigestMismatch`, which deletes the
+    upload, or 400 when the file is not what nginx says.
     """
     if upload.state != State.RECEIVING:
         return status(upload)
     length = file.size if upload.length is None and is_final else upload.length
-    if length is None or file.size < length:
+    is_end = is_final or upload.ends_with_its_length
+    if length is None or file.size < length or not is_end:
         storage.verify_partial(file, partials.path_of(upload.id))
         _slide(upload)
         if is_final and length is not None:
             raise Incomplete(file.size, length)
         return Status(upload, file.size)
+    if upload.expected_sha256 not in {"", file.sha256}:
+        _delete(upload)
+        raise DigestMismatch(upload.expected_sha256, file.sha256)
     return _finish(upload, file)
 
 
 def terminate(upload: Upload) -> None:
     """Delete an upload, finished or not. Problem: `Gone`, or 423 when it is in use."""
     require_remembered(upload)
-    path = partials.path_of(upload.id)
-    with partials.held(path, Takeover.NOW):
-        if not Upload.objects.advance(upload.id, State.DELETED, ended=timezone.now()):
-            upload.refresh_from_db()
-            raise Gone(State(upload.state))
-        partials.remove(path)
-        storage.remove(upload.stored_path)
-    logger.info("upload %s deleted, user %d", upload.id, upload.owner_id)
+    with partials.held(partials.path_of(upload.id), Takeover.NOW):
+        _delete(upload)
+
+
+def supersede(owner: User, name: str) -> None:
+    """Delete the unfinished plain PUTs of a name that nobody is at, so that they keep no room.
+
+    Who sends a file of this name from its beginning again does not go on with an older one.
+    """
+    for upload in Upload.objects.receiving().filter(owner=owner, protocol=Door.PUT, name=name):
+        path = partials.path_of(upload.id)
+        # Without a file it has only just begun.
+        if not path.exists():
+            continue
+        with suppress(Problem), partials.held(path, None):
+            _delete(upload)
 
 
 def expire(upload: Upload) -> bool:
@@ -273,6 +299,19 @@ def require_complete(upload: Upload) -> None:
         raise Unfinished(State(upload.state))
 
 
+def _delete(upload: Upload) -> None:
+    if not Upload.objects.advance(upload.id, State.DELETED, ended=timezone.now()):
+        upload.refresh_from_db()
+        raise Gone(State(upload.state))
+    partials.remove(partials.path_of(upload.id))
+    storage.remove(upload.stored_path)
+    logger.info("upload %s deleted, user %d", upload.id, upload.owner_id)
+
+
+def _lifetime() -> timedelta:
+    return timedelta(seconds=settings.UPLOAD_EXPIRY)
+
+
 def _most(left: space.Space, offset: int) -> int:
     # A file of unknown length may take what is left, so that the reserve holds.
     most = offset + left.left
@@ -305,7 +344,7 @@ def _declare(upload: Upload, length: int, offset: int) -> None:
 
 
 def _slide(upload: Upload) -> None:
-    expires = timezone.now() + timedelta(seconds=settings.UPLOAD_EXPIRY)
+    expires = timezone.now() + _lifetime()
     if upload.expires is None or expires - upload.expires > EXPIRY_PRECISION:
         Upload.objects.receiving().filter(pk=upload.pk).update(expires=expires)
         upload.expires = expires
@@ -321,7 +360,7 @@ def _finish(upload: Upload, file: ReceivedBody) -> Status:
         storage.verify_partial(file, partials.path_of(upload.id))
         claim.enter_context(storage.claimed([(file.path, upload.stored_path)]))
         changes = {"length": file.size, "size": file.size, "sha256": file.sha256}
-        expires = now + timedelta(seconds=settings.UPLOAD_EXPIRY)
+        expires = now + _lifetime()
         Upload.objects.advance(upload.id, State.COMPLETE, ended=now, expires=expires, **changes)
     partials.remove(file.path)
     upload.refresh_from_db()

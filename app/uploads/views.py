@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 from accounts.authentication import Identity, identified
 from config.problems import Problem
 from uploads import service, space
-from uploads.handoff_views import describe
+from uploads.answers import describe
 from uploads.models import State, Upload
 
 PAGE_SIZE: Final = 50

@@ -3,15 +3,13 @@
 import base64
 import binascii
 import re
-import uuid
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Final
 
 from django.http.request import HttpHeaders
 
-from config.problems import Problem
-from uploads.handoff import clean_name, is_media_type
+from uploads.handoff import clean_name, is_media_type, unnamed
+from uploads.protocols.adapter import malformed
 from uploads.service import Checksum
 
 # Bytes of each digest, so that a text of another length is told apart from a wrong digest.
@@ -83,7 +81,7 @@ def read_metadata(text: str) -> Metadata:
     name = next((found for key in _NAME_KEYS if (found := texts.get(key))), None)
     media_type = next((found for key in _TYPE_KEYS if (found := texts.get(key))), "")
     return Metadata(
-        name=clean_name(name) if name else f"upload-{uuid.uuid4().hex[:8]}",
+        name=clean_name(name) if name else unnamed(),
         content_type=media_type if is_media_type(media_type) else "",
         fields={
             key: [value]
@@ -94,16 +92,6 @@ def read_metadata(text: str) -> Metadata:
         text=",".join(
             f"{key} {base64.b64encode(value).decode()}".rstrip() for key, value in values.items()
         ),
-    )
-
-
-def malformed(reason: str) -> Problem:
-    """Return the refusal of a header."""
-    return Problem(
-        HTTPStatus.BAD_REQUEST,
-        "malformed-header",
-        "A header is malformed",
-        f"The request is malformed: {reason}.",
     )
 
 
