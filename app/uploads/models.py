@@ -21,7 +21,6 @@ class State(models.TextChoices):
     # Every byte is there, and the digest of the whole is not yet.
     VERIFYING = "verifying"
     COMPLETE = "complete"
-    # These two are remembered for a while, without their file.
     EXPIRED = "expired"
     DELETED = "deleted"
 
@@ -34,6 +33,8 @@ TRANSITIONS: Final[Mapping[State, frozenset[State]]] = {
     State.DELETED: frozenset(),
 }
 UNFINISHED: Final = (State.RECEIVING, State.VERIFYING)
+# Remembered for a while, without their file.
+ENDED: Final = (State.EXPIRED, State.DELETED)
 
 
 class Door(models.TextChoices):

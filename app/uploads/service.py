@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,7 @@ from accounts.models import ApiToken, User
 from config.problems import Problem
 from uploads import handoff, partials, space, storage
 from uploads.handoff import ReceivedBody
-from uploads.models import Door, State, Upload
+from uploads.models import ENDED, Door, State, Upload
 from uploads.partials import Takeover
 from uploads.refusals import (
     AlreadyComplete,
@@ -255,29 +255,36 @@ def supersede(owner: User, name: str) -> None:
             _delete(upload)
 
 
+def is_abandoned(upload: Upload) -> bool:
+    """Tell whether `expire` would end an upload."""
+    path = partials.path_of(upload.id)
+    now = timezone.now()
+    return upload.is_overdue(now) and not partials.is_locked(path) and not _is_fresh(path, now)
+
+
 def expire(upload: Upload) -> bool:
     """End an upload whose time ran out; False: somebody is at it, or it ended otherwise."""
     path = partials.path_of(upload.id)
     try:
         with partials.held(path, None):
             now = timezone.now()
-            # What has just been received is on its way to `received`.
-            if partials.changed_since(path, now - UNANNOUNCED):
+            if _is_fresh(path, now):
                 return False
             overdue = Upload.objects.filter(expires__lte=now)
             if not overdue.advance(upload.id, State.EXPIRED, ended=now):
                 return False
             partials.remove(path)
+            # A crash while it was completed may have left it there.
+            storage.remove(upload.stored_path)
     except Problem:
         return False
-    logger.info("upload %s expired, user %d", upload.id, upload.owner_id)
     return True
 
 
 def require_remembered(upload: Upload) -> None:
     """Check that an upload is not over. Problem: `Gone`."""
     state = State(upload.state)
-    if state in {State.EXPIRED, State.DELETED}:
+    if state in ENDED:
         raise Gone(state)
     if state is State.RECEIVING and upload.is_overdue(timezone.now()):
         raise Gone(State.EXPIRED)
@@ -310,6 +317,11 @@ def _delete(upload: Upload) -> None:
 
 def _lifetime() -> timedelta:
     return timedelta(seconds=settings.UPLOAD_EXPIRY)
+
+
+def _is_fresh(path: Path, now: datetime) -> bool:
+    # What has just been received is on its way to `received`.
+    return partials.changed_since(path, now - UNANNOUNCED)
 
 
 def _most(left: space.Space, offset: int) -> int:
