@@ -20,12 +20,15 @@ from accounts.models import ApiToken, User
 from config.problems import Problem
 from uploads import handoff, partials, space, storage
 from uploads.handoff import ReceivedBody
-from uploads.models import Door, State, Upload
+from uploads.models import UNFINISHED, Door, State, Upload
 from uploads.partials import Takeover
 from uploads.refusals import (
     AlreadyComplete,
+    Failed,
     Gone,
     Incomplete,
+    IsPart,
+    Joined,
     LengthConflict,
     LengthExceeded,
     OffsetConflict,
@@ -54,6 +57,8 @@ class NewUpload:
     content_type: str = ""
     fields: dict[str, list[str]] = field(default_factory=dict)
     metadata: str = ""
+    is_part: bool = False
+    concat: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +107,7 @@ def begin(new: NewUpload, *, size: int | None, checksum: Checksum | None = None)
     needed = size if new.length is None else new.length
     if needed is not None:
         space.require_size(needed)
-    with _serialised(new.owner):
+    with serialised(new.owner):
         left = space.of(new.owner)
         space.require(left, needed)
         upload = Upload.objects.create(
@@ -115,6 +120,8 @@ def begin(new: NewUpload, *, size: int | None, checksum: Checksum | None = None)
             content_type=new.content_type,
             fields=new.fields,
             metadata=new.metadata,
+            is_part=new.is_part,
+            concat=new.concat,
             expires=timezone.now() + UNANNOUNCED,
         )
     return Append(
@@ -144,7 +151,7 @@ def append(  # noqa: PLR0913 - what protocols can say of one body
     """
     require_open(upload)
     path = partials.path_of(upload.id)
-    _recover(upload)
+    recover(upload)
     # While somebody writes, only nginx knows: it waits for the file, and compares then.
     if not partials.is_locked(path):
         found = partials.offset(path, durable=False)
@@ -180,7 +187,8 @@ def status(upload: Upload, *, takeover: Takeover | None = None) -> Status:
     them could not see to it. Problem: `Gone`, 423 when whoever writes does not give way, or 503.
     """
     require_remembered(upload)
-    if upload.state == State.COMPLETE:
+    _require_sound(upload)
+    if upload.state in {State.COMPLETE, State.PART}:
         return Status(upload, upload.size)
     if upload.state == State.VERIFYING:
         return Status(upload, upload.length or 0)
@@ -188,7 +196,7 @@ def status(upload: Upload, *, takeover: Takeover | None = None) -> Status:
     if takeover is None:
         return Status(upload, partials.offset(path, durable=False))
     partials.wait_until_free(path, takeover)
-    _recover(upload)
+    recover(upload)
     offset = partials.offset(path, durable=True)
     if offset != upload.length or not path.exists():
         return Status(upload, offset)
@@ -198,7 +206,7 @@ def status(upload: Upload, *, takeover: Takeover | None = None) -> Status:
 
 
 def received(upload: Upload, file: ReceivedBody, *, is_final: bool) -> Status:
-    """Take note of what nginx appended; whoever has all bytes is complete.
+    """Take note of what nginx appended; whoever has all bytes is complete, or waits as a part.
 
     The file is held meanwhile: by nginx, until the client has its answer. `is_final`: the client
     said that this is the end. Problem: `Gone`, `Incomplete`, or 400 when the file is not what nginx
@@ -213,7 +221,7 @@ def received(upload: Upload, file: ReceivedBody, *, is_final: bool) -> Status:
         if is_final and length is not None:
             raise Incomplete(file.size, length)
         return Status(upload, file.size)
-    return _finish(upload, file)
+    return finish(upload, file)
 
 
 def terminate(upload: Upload) -> None:
@@ -224,7 +232,7 @@ def terminate(upload: Upload) -> None:
         if not Upload.objects.advance(upload.id, State.DELETED, ended=timezone.now()):
             upload.refresh_from_db()
             raise Gone(State(upload.state))
-        partials.remove(path)
+        _remove(upload)
         storage.remove(upload.stored_path)
     logger.info("upload %s deleted, user %d", upload.id, upload.owner_id)
 
@@ -238,10 +246,9 @@ def expire(upload: Upload) -> bool:
             # What has just been received is on its way to `received`.
             if partials.changed_since(path, now - UNANNOUNCED):
                 return False
-            overdue = Upload.objects.filter(expires__lte=now)
-            if not overdue.advance(upload.id, State.EXPIRED, ended=now):
+            if not Upload.objects.overdue(now).advance(upload.id, State.EXPIRED, ended=now):
                 return False
-            partials.remove(path)
+            _remove(upload)
     except Problem:
         return False
     logger.info("upload %s expired, user %d", upload.id, upload.owner_id)
@@ -251,16 +258,19 @@ def expire(upload: Upload) -> bool:
 def require_remembered(upload: Upload) -> None:
     """Check that an upload is not over. Problem: `Gone`."""
     state = State(upload.state)
-    if state in {State.EXPIRED, State.DELETED}:
+    if state is State.JOINED and upload.joined_to is not None:
+        raise Joined(upload.joined_to.get_resource_url())
+    if state in {State.JOINED, State.EXPIRED, State.DELETED}:
         raise Gone(state)
-    if state is State.RECEIVING and upload.is_overdue(timezone.now()):
+    if state in {State.RECEIVING, State.PART} and upload.is_overdue(timezone.now()):
         raise Gone(State.EXPIRED)
 
 
 def require_open(upload: Upload) -> None:
     """Check that bytes may be appended. Problem: `Gone` or `AlreadyComplete`."""
     require_remembered(upload)
-    if upload.state == State.COMPLETE:
+    _require_sound(upload)
+    if upload.state in {State.COMPLETE, State.PART}:
         raise AlreadyComplete(upload.size)
     if upload.state == State.VERIFYING:
         raise AlreadyComplete(upload.length or 0)
@@ -269,8 +279,65 @@ def require_open(upload: Upload) -> None:
 def require_complete(upload: Upload) -> None:
     """Check that there is a file to be had. Problem: `Gone`, or 409 while bytes are missing."""
     require_remembered(upload)
+    _require_sound(upload)
+    if upload.is_part:
+        raise IsPart
     if upload.state != State.COMPLETE:
         raise Unfinished(State(upload.state))
+
+
+def recover(upload: Upload) -> None:
+    """Take a finished file back that a crash between its rename and the commit left unrecorded."""
+    path, place = partials.path_of(upload.id), storage.path_of(upload.stored_path)
+    if path.exists() or not place.exists():
+        return
+    with transaction.atomic():
+        _lock(upload)
+        if upload.state in UNFINISHED and not path.exists():
+            place.rename(path)
+            logger.warning("upload %s was finished and not recorded: once more", upload.id)
+
+
+def finish(upload: Upload, file: ReceivedBody) -> Status:
+    """Make an upload that has all its bytes a file, or keep it as a part; it is held meanwhile."""
+    now = timezone.now()
+    changes = {
+        "length": file.size,
+        "size": file.size,
+        "sha256": file.sha256,
+        "expires": now + timedelta(seconds=settings.UPLOAD_EXPIRY),
+    }
+    # A commit that fails moves the file back, and the lock on the row decides who ends an upload.
+    with ExitStack() as claim, transaction.atomic():
+        _lock(upload)
+        if upload.state not in UNFINISHED:
+            return status(upload)
+        storage.verify_partial(file, partials.path_of(upload.id))
+        if upload.is_part:
+            Upload.objects.advance(upload.id, State.PART, **changes)
+        else:
+            claim.enter_context(storage.claimed([(file.path, upload.stored_path)]))
+            Upload.objects.advance(upload.id, State.COMPLETE, ended=now, **changes)
+    # The file of a part stays where it is, and its checkpoint has what goes on with the digest.
+    if not upload.is_part:
+        partials.remove(file.path)
+    upload.refresh_from_db()
+    logger.info(
+        "upload %s %s: %d bytes, user %d", upload.id, upload.state, file.size, upload.owner_id
+    )
+    return Status(upload, file.size)
+
+
+def _require_sound(upload: Upload) -> None:
+    if upload.state == State.FAILED:
+        raise Failed(upload.failure)
+
+
+def _remove(upload: Upload) -> None:
+    # Parts first: one that becomes the file at this moment is found there.
+    for part_id in upload.parts.values_list("id", flat=True):
+        partials.remove(partials.path_of(part_id))
+    partials.remove(partials.path_of(upload.id))
 
 
 def _most(left: space.Space, offset: int) -> int:
@@ -279,21 +346,9 @@ def _most(left: space.Space, offset: int) -> int:
     return min(most, space.max_size() or most)
 
 
-def _recover(upload: Upload) -> None:
-    # A crash between the rename and the commit leaves the file finished and the record open.
-    path, place = partials.path_of(upload.id), storage.path_of(upload.stored_path)
-    if path.exists() or not place.exists():
-        return
-    with transaction.atomic():
-        _lock(upload)
-        if upload.state == State.RECEIVING and not path.exists():
-            place.rename(path)
-            logger.warning("upload %s was finished and not recorded: once more", upload.id)
-
-
 def _declare(upload: Upload, length: int, offset: int) -> None:
     if upload.length is None:
-        with _serialised(upload.owner):
+        with serialised(upload.owner):
             space.require_size(length)
             if length < offset:
                 raise LengthConflict(offset, length)
@@ -311,32 +366,14 @@ def _slide(upload: Upload) -> None:
         upload.expires = expires
 
 
-def _finish(upload: Upload, file: ReceivedBody) -> Status:
-    now = timezone.now()
-    # A commit that fails moves the file back, and the lock on the row decides who ends an upload.
-    with ExitStack() as claim, transaction.atomic():
-        _lock(upload)
-        if upload.state != State.RECEIVING:
-            return status(upload)
-        storage.verify_partial(file, partials.path_of(upload.id))
-        claim.enter_context(storage.claimed([(file.path, upload.stored_path)]))
-        changes = {"length": file.size, "size": file.size, "sha256": file.sha256}
-        expires = now + timedelta(seconds=settings.UPLOAD_EXPIRY)
-        Upload.objects.advance(upload.id, State.COMPLETE, ended=now, expires=expires, **changes)
-    partials.remove(file.path)
-    upload.refresh_from_db()
-    logger.info("upload %s complete: %d bytes, user %d", upload.id, file.size, upload.owner_id)
-    return Status(upload, file.size)
-
-
 def _lock(upload: Upload) -> None:
     # SQLite has one lock for all, which the transaction took when it began.
     upload.refresh_from_db(from_queryset=Upload.objects.select_for_update())
 
 
 @contextmanager
-def _serialised(owner: User) -> Iterator[None]:
-    # Two requests of one user cannot both take the last bytes of its quota.
+def serialised(owner: User) -> Iterator[None]:
+    """Decide in a transaction; two requests of one user cannot both take the last of its quota."""
     with transaction.atomic():
         if owner.quota or settings.UPLOAD_QUOTA:
             User.objects.select_for_update().get(pk=owner.pk)
