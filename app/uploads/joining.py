@@ -11,6 +11,7 @@ anywhere: what lies behind the checkpoint is hashed, or after a restart of the m
 copied again, and a part goes only when the checkpoint covers it.
 """
 
+import errno
 import logging
 import os
 import subprocess
@@ -240,11 +241,15 @@ def _copy(upload: Upload, part: Upload, source: Path, skip: int, offset: int) ->
         target = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             with source.open("rb") as file:
-                return os.copy_file_range(
+                copied = os.copy_file_range(
                     file.fileno(), target, min(STEP_BYTES, part.size - skip), skip, offset
                 )
         finally:
             os.close(target)
+        if copied == 0:
+            # Some file systems say so instead of an error.
+            raise OSError(errno.EIO, "copy_file_range brings nothing", str(source))
+        return copied
 
 
 def _finish(upload: Upload, body: ReceivedBody) -> Iterator[Step]:
