@@ -6,6 +6,7 @@ it, expired but not revoked, and the capability that its creation was answered w
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -48,6 +49,19 @@ def creator(request: HttpRequest) -> Identity:
     if identity.token is None:
         require_our_pages(request)
     return identity
+
+
+def own(identity: Identity, targets: Sequence[str]) -> list[Upload]:
+    """Return a client's own uploads in the order of `targets`. Problem 404: one is not there."""
+    ids = [_id(target) for target in targets]
+    owned = Upload.objects.filter(owner=identity.user)
+    found = owned.in_bulk([upload_id for upload_id in ids if upload_id is not None])
+    for number, upload_id in enumerate(ids, 1):
+        if upload_id not in found:
+            problem = not_found()
+            problem.numbers["part"] = number
+            raise problem
+    return [found[upload_id] for upload_id in ids if upload_id is not None]
 
 
 def to_upload(request: HttpRequest, target: str, *, safe: bool = False) -> Access:
@@ -114,14 +128,19 @@ def not_found() -> Problem:
 
 
 def _find(target: str) -> Upload | None:
+    upload_id = _id(target)
+    if upload_id is None:
+        return None
+    return Upload.objects.select_related("owner").filter(pk=upload_id).first()
+
+
+def _id(target: str) -> UUID | None:
     try:
         upload_id = UUID(target)
     except ValueError:
         return None
     # Other spellings of the same number are not the address that was given out.
-    if str(upload_id) != target:
-        return None
-    return Upload.objects.select_related("owner").filter(pk=upload_id).first()
+    return upload_id if str(upload_id) == target else None
 
 
 def _open(text: str, upload: Upload) -> Access | None:

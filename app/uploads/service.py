@@ -20,13 +20,16 @@ from accounts.models import ApiToken, User
 from config.problems import Problem
 from uploads import handoff, partials, space, storage
 from uploads.handoff import ReceivedBody
-from uploads.models import ENDED, Door, State, Upload
+from uploads.models import ENDED, UNFINISHED, Door, State, Upload
 from uploads.partials import Takeover
 from uploads.refusals import (
     AlreadyComplete,
     DigestMismatch,
+    Failed,
     Gone,
     Incomplete,
+    IsPart,
+    Joined,
     LengthConflict,
     LengthExceeded,
     OffsetConflict,
@@ -61,6 +64,8 @@ class NewUpload:
     metadata: str = ""
     sha256: str = ""
     is_findable: bool = False
+    is_part: bool = False
+    concat: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +114,7 @@ def begin(new: NewUpload, *, size: int | None, checksum: Checksum | None = None)
     needed = size if new.length is None else new.length
     if needed is not None:
         space.require_size(needed)
-    with _serialised(new.owner):
+    with serialised(new.owner):
         left = space.of(new.owner)
         space.require(left, needed)
         upload = Upload.objects.create(
@@ -124,6 +129,8 @@ def begin(new: NewUpload, *, size: int | None, checksum: Checksum | None = None)
             metadata=new.metadata,
             expected_sha256=new.sha256,
             expires=timezone.now() + (_lifetime() if new.is_findable else UNANNOUNCED),
+            is_part=new.is_part,
+            concat=new.concat,
         )
     return Append(
         upload=upload,
@@ -156,7 +163,7 @@ def append(  # noqa: PLR0913 - what protocols can say of one body
     if takeover is Takeover.NOW:
         # Whoever gives way may have brought more, so the offset is compared after that.
         partials.wait_until_free(path, takeover)
-    _recover(upload)
+    recover(upload)
     # While somebody writes, only nginx knows: it waits for the file, and compares then.
     if not partials.is_locked(path):
         found = partials.offset(path, durable=False)
@@ -194,7 +201,8 @@ def status(upload: Upload, *, takeover: Takeover | None = None) -> Status:
     them could not see to it. Problem: `Gone`, 423 when whoever writes does not give way, or 503.
     """
     require_remembered(upload)
-    if upload.state == State.COMPLETE:
+    _require_sound(upload)
+    if upload.state in {State.COMPLETE, State.PART}:
         return Status(upload, upload.size)
     if upload.state == State.VERIFYING:
         return Status(upload, upload.length or 0)
@@ -202,7 +210,7 @@ def status(upload: Upload, *, takeover: Takeover | None = None) -> Status:
     if takeover is None:
         return Status(upload, partials.offset(path, durable=False))
     partials.wait_until_free(path, takeover)
-    _recover(upload)
+    recover(upload)
     offset = partials.offset(path, durable=True)
     if offset != upload.length or not upload.ends_with_its_length or not path.exists():
         return Status(upload, offset)
@@ -212,7 +220,7 @@ def status(upload: Upload, *, takeover: Takeover | None = None) -> Status:
 
 
 def received(upload: Upload, file: ReceivedBody, *, is_final: bool) -> Status:
-    """Take note of what nginx appended; whoever has all bytes is complete.
+    """Take note of what nginx appended; whoever has all bytes is complete, or waits as a part.
 
     The file is held meanwhile: by nginx, until the client has its answer. `is_final`: the client
     said that this is the end. Problem: `Gone`, `Incomplete`, `DigestMismatch`, which deletes the
@@ -231,7 +239,7 @@ def received(upload: Upload, file: ReceivedBody, *, is_final: bool) -> Status:
     if upload.expected_sha256 not in {"", file.sha256}:
         _delete(upload)
         raise DigestMismatch(upload.expected_sha256, file.sha256)
-    return _finish(upload, file)
+    return finish(upload, file)
 
 
 def terminate(upload: Upload) -> None:
@@ -270,10 +278,9 @@ def expire(upload: Upload) -> bool:
             now = timezone.now()
             if _is_fresh(path, now):
                 return False
-            overdue = Upload.objects.filter(expires__lte=now)
-            if not overdue.advance(upload.id, State.EXPIRED, ended=now):
+            if not Upload.objects.overdue(now).advance(upload.id, State.EXPIRED, ended=now):
                 return False
-            partials.remove(path)
+            _remove(upload)
             # A crash while it was completed may have left it there.
             storage.remove(upload.stored_path)
     except Problem:
@@ -284,16 +291,19 @@ def expire(upload: Upload) -> bool:
 def require_remembered(upload: Upload) -> None:
     """Check that an upload is not over. Problem: `Gone`."""
     state = State(upload.state)
+    if state is State.JOINED and upload.joined_to is not None:
+        raise Joined(upload.joined_to.get_resource_url())
     if state in ENDED:
         raise Gone(state)
-    if state is State.RECEIVING and upload.is_overdue(timezone.now()):
+    if state in {State.RECEIVING, State.PART} and upload.is_overdue(timezone.now()):
         raise Gone(State.EXPIRED)
 
 
 def require_open(upload: Upload) -> None:
     """Check that bytes may be appended. Problem: `Gone` or `AlreadyComplete`."""
     require_remembered(upload)
-    if upload.state == State.COMPLETE:
+    _require_sound(upload)
+    if upload.state in {State.COMPLETE, State.PART}:
         raise AlreadyComplete(upload.size)
     if upload.state == State.VERIFYING:
         raise AlreadyComplete(upload.length or 0)
@@ -302,6 +312,9 @@ def require_open(upload: Upload) -> None:
 def require_complete(upload: Upload) -> None:
     """Check that there is a file to be had. Problem: `Gone`, or 409 while bytes are missing."""
     require_remembered(upload)
+    _require_sound(upload)
+    if upload.is_part:
+        raise IsPart
     if upload.state != State.COMPLETE:
         raise Unfinished(State(upload.state))
 
@@ -310,7 +323,7 @@ def _delete(upload: Upload) -> None:
     if not Upload.objects.advance(upload.id, State.DELETED, ended=timezone.now()):
         upload.refresh_from_db()
         raise Gone(State(upload.state))
-    partials.remove(partials.path_of(upload.id))
+    _remove(upload)
     storage.remove(upload.stored_path)
     logger.info("upload %s deleted, user %d", upload.id, upload.owner_id)
 
@@ -324,27 +337,69 @@ def _is_fresh(path: Path, now: datetime) -> bool:
     return partials.changed_since(path, now - UNANNOUNCED)
 
 
+def recover(upload: Upload) -> None:
+    """Take a finished file back that a crash between its rename and the commit left unrecorded."""
+    path, place = partials.path_of(upload.id), storage.path_of(upload.stored_path)
+    if path.exists() or not place.exists():
+        return
+    with transaction.atomic():
+        _lock(upload)
+        if upload.state in UNFINISHED and not path.exists():
+            place.rename(path)
+            logger.warning("upload %s was finished and not recorded: once more", upload.id)
+
+
+def finish(upload: Upload, file: ReceivedBody) -> Status:
+    """Make an upload that has all its bytes a file, or keep it as a part; it is held meanwhile."""
+    now = timezone.now()
+    changes = {
+        "length": file.size,
+        "size": file.size,
+        "sha256": file.sha256,
+        "expires": now + _lifetime(),
+    }
+    # A commit that fails moves the file back, and the lock on the row decides who ends an upload.
+    with ExitStack() as claim, transaction.atomic():
+        _lock(upload)
+        if upload.state not in UNFINISHED:
+            return status(upload)
+        storage.verify_partial(file, partials.path_of(upload.id))
+        if upload.is_part:
+            Upload.objects.advance(upload.id, State.PART, **changes)
+        else:
+            claim.enter_context(storage.claimed([(file.path, upload.stored_path)]))
+            Upload.objects.advance(upload.id, State.COMPLETE, ended=now, **changes)
+    # The file of a part stays where it is, and its checkpoint has what goes on with the digest.
+    if not upload.is_part:
+        partials.remove(file.path)
+    upload.refresh_from_db()
+    logger.info(
+        "upload %s %s: %d bytes, user %d", upload.id, upload.state, file.size, upload.owner_id
+    )
+    return Status(upload, file.size)
+
+
+def _require_sound(upload: Upload) -> None:
+    if upload.state == State.FAILED:
+        raise Failed(upload.failure)
+
+
+def _remove(upload: Upload) -> None:
+    # Parts first: one that becomes the file at this moment is found there.
+    for part_id in upload.parts.values_list("id", flat=True):
+        partials.remove(partials.path_of(part_id))
+    partials.remove(partials.path_of(upload.id))
+
+
 def _most(left: space.Space, offset: int) -> int:
     # A file of unknown length may take what is left, so that the reserve holds.
     most = offset + left.left
     return min(most, space.max_size() or most)
 
 
-def _recover(upload: Upload) -> None:
-    # A crash between the rename and the commit leaves the file finished and the record open.
-    path, place = partials.path_of(upload.id), storage.path_of(upload.stored_path)
-    if path.exists() or not place.exists():
-        return
-    with transaction.atomic():
-        _lock(upload)
-        if upload.state == State.RECEIVING and not path.exists():
-            place.rename(path)
-            logger.warning("upload %s was finished and not recorded: once more", upload.id)
-
-
 def _declare(upload: Upload, length: int, offset: int) -> None:
     if upload.length is None:
-        with _serialised(upload.owner):
+        with serialised(upload.owner):
             space.require_size(length)
             if length < offset:
                 raise LengthConflict(offset, length)
@@ -362,32 +417,14 @@ def _slide(upload: Upload) -> None:
         upload.expires = expires
 
 
-def _finish(upload: Upload, file: ReceivedBody) -> Status:
-    now = timezone.now()
-    # A commit that fails moves the file back, and the lock on the row decides who ends an upload.
-    with ExitStack() as claim, transaction.atomic():
-        _lock(upload)
-        if upload.state != State.RECEIVING:
-            return status(upload)
-        storage.verify_partial(file, partials.path_of(upload.id))
-        claim.enter_context(storage.claimed([(file.path, upload.stored_path)]))
-        changes = {"length": file.size, "size": file.size, "sha256": file.sha256}
-        expires = now + _lifetime()
-        Upload.objects.advance(upload.id, State.COMPLETE, ended=now, expires=expires, **changes)
-    partials.remove(file.path)
-    upload.refresh_from_db()
-    logger.info("upload %s complete: %d bytes, user %d", upload.id, file.size, upload.owner_id)
-    return Status(upload, file.size)
-
-
 def _lock(upload: Upload) -> None:
     # SQLite has one lock for all, which the transaction took when it began.
     upload.refresh_from_db(from_queryset=Upload.objects.select_for_update())
 
 
 @contextmanager
-def _serialised(owner: User) -> Iterator[None]:
-    # Two requests of one user cannot both take the last bytes of its quota.
+def serialised(owner: User) -> Iterator[None]:
+    """Decide in a transaction; two requests of one user cannot both take the last of its quota."""
     with transaction.atomic():
         if owner.quota or settings.UPLOAD_QUOTA:
             User.objects.select_for_update().get(pk=owner.pk)
