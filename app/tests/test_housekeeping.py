@@ -182,6 +182,24 @@ def test_what_an_ended_upload_left_is_removed(
     assert incoming() == []
 
 
+@pytest.mark.parametrize(
+    ("state", "stays"), [(State.VERIFYING, True), (State.COMPLETE, False), (State.DELETED, False)]
+)
+def test_the_file_of_a_part_stays_until_it_is_in_the_whole(
+    owner: Person, store: Path, incoming: Listing, state: State, *, stays: bool
+) -> None:
+    long_ago = timezone.now() - timedelta(days=40)
+    whole = Upload.objects.create(owner=owner.user, state=state, name="whole.bin", length=5000)
+    part = Upload.objects.create(
+        owner=owner.user, state=State.JOINED, is_part=True, joined_to=whole, position=0
+    )
+    Upload.objects.filter(pk=part.pk).update(ended=long_ago)
+    path = _orphan(store, str(part.id))
+    _run()
+    assert (path in incoming()) is stays
+    assert Upload.objects.filter(pk=part.pk).exists() is stays
+
+
 def test_a_checkpoint_that_outlived_its_file_is_removed(owner: Person, incoming: Listing) -> None:
     Tus(owner.api).create(b"whole", Upload_Length="5")
     path = partials.path_of(Upload.objects.get().id)

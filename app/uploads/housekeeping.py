@@ -50,7 +50,7 @@ class Finding:
 
 def end_overdue(*, dry_run: bool) -> Iterator[Finding]:
     """End the uploads whose time ran out, the oldest first."""
-    overdue = Upload.objects.receiving().filter(expires__lte=timezone.now())
+    overdue = Upload.objects.overdue(timezone.now())
     for upload in list(overdue.select_related("owner").order_by("expires", "id")):
         what = f"upload {upload.id} ({upload.name!r} of {upload.owner.username})"
         path = partials.path_of(upload.id)
@@ -77,6 +77,8 @@ def remove_orphans(*, dry_run: bool) -> Iterator[Finding]:
 def forget(*, dry_run: bool) -> int:
     """Forget the uploads that have been over for long, and return how many."""
     old = Upload.objects.filter(state__in=ENDED, ended__lte=timezone.now() - REMEMBERED)
+    # A file that is still being put together needs to know its parts.
+    old = old.exclude(joined_to__state=State.VERIFYING)
     return old.count() if dry_run else old.delete()[0]
 
 
@@ -115,8 +117,13 @@ def _has_owner(path: Path, root: Path) -> bool:
         upload_id = UUID(path.name.partition(".")[0])
     except ValueError:
         return False
-    upload = Upload.objects.filter(pk=upload_id).first()
-    if upload is None or upload.state in ENDED:
+    upload = Upload.objects.select_related("joined_to").filter(pk=upload_id).first()
+    if upload is None:
+        return False
+    if upload.joined_to is not None:
+        # Its bytes lie here until they are in the file that it went into.
+        return upload.joined_to.state not in {State.COMPLETE, *ENDED}
+    if upload.state in ENDED:
         return False
     # A checkpoint may outlive its file when a process is killed at the very end.
     return upload.state != State.COMPLETE or path.exists()

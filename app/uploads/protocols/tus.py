@@ -17,7 +17,7 @@ from uploads.grants import AppendGrant
 from uploads.models import Door, State, Upload
 from uploads.partials import Takeover
 from uploads.protocols import tus_headers
-from uploads.protocols.adapter import Call, Permit, method_not_allowed
+from uploads.protocols.adapter import Call, Permit, malformed, method_not_allowed
 from uploads.protocols.tus_headers import Concat
 from uploads.service import NewUpload, Status
 
@@ -134,9 +134,9 @@ class Tus:
         self, call: Call, creator: Identity, metadata: tus_headers.Metadata, concat: Concat
     ) -> HttpResponse:
         if call.length:
-            raise tus_headers.malformed("a file of parts is sent without a body")
+            raise malformed("a file of parts is sent without a body")
         if {"Upload-Length", "Upload-Defer-Length"} & call.headers.keys():
-            raise tus_headers.malformed("the length of a file of parts is that of its parts")
+            raise malformed("the length of a file of parts is that of its parts")
         upload = joining.begin(
             NewUpload(
                 owner=creator.user,

@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("uploads", "0002_resumable")]
+    dependencies = [("uploads", "0003_joining")]
 
     operations = [
         migrations.AddField(
