@@ -14,10 +14,11 @@ if [ -z "${NGINX_IMAGE:-}" ]; then
         ${BUILD_CA:+--secret "id=build_ca,src=$BUILD_CA"} ../images/nginx-upload
 fi
 
-# nginx reads what it reads in compose.yaml.
+# nginx reads what it reads in compose.yaml, and the tests run what the document says.
 conf=/etc/upload/nginx
 set -- --volume "$PWD/../compose/nginx.conf:$conf/nginx.conf:ro" \
     --volume "$PWD/../roles/nginx_upload/files/upload_locations.conf:$conf/upload_locations.conf:ro" \
+    --volume "$PWD/../docs/protocols.md:/etc/upload/protocols.md:ro" \
     --cap-drop=ALL --network=none --tmpfs=/tmp:exec --shm-size=256m --rm "$image" ./check.sh "$@"
 DOCKER_BUILDKIT=1 "$docker" build --target test --tag "$image" \
     ${BASE_IMAGE:+--build-arg "BASE_IMAGE=$BASE_IMAGE"} --build-arg "NGINX_IMAGE=$NGINX_IMAGE" \

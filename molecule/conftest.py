@@ -13,9 +13,12 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).resolve().parents[1]
 MULTIPART = "multipart/form-data; boundary=frontier"
@@ -57,10 +60,16 @@ class Site:
         context = ssl.create_default_context(cafile=self.ca_file)
         return context.wrap_socket(raw, server_hostname=self.host)
 
-    def head(self, *headers: str, token: str | None = None, path: str = "/upload") -> bytes:
-        """Return the head of a POST with the site's token (or the given one; empty is none)."""
+    def head(
+        self,
+        *headers: str,
+        token: str | None = None,
+        path: str = "/upload",
+        method: str = "POST",
+    ) -> bytes:
+        """Return a request's head with the site's token (or the given one; empty is none)."""
         token = self.token if token is None else token
-        lines = [f"POST {path} HTTP/1.1", f"Host: {self.host}:{self.port}", *headers]
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {self.host}:{self.port}", *headers]
         if token:
             lines.append(f"Authorization: Bearer {token}")
         return "\r\n".join([*lines, "", ""]).encode()
@@ -72,10 +81,7 @@ class Site:
                 connection.sendall(piece)
             if cut:
                 connection.shutdown(socket.SHUT_WR)
-            response = http.client.HTTPResponse(connection)
-            response.begin()
-            headers = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, headers, response.read())
+            return read_answer(connection)
 
     def post(self, body: bytes, *headers: str, token: str | None = None) -> Answer:
         """Post a whole body with its length."""
@@ -86,8 +92,21 @@ class Site:
 
     def get(self, path: str, *headers: str) -> Answer:
         """Get a path as the owner of the token."""
-        head = self.head(*headers, path=path).replace(b"POST", b"GET", 1)
-        return self.exchange(head)
+        return self.request("GET", path, *headers)
+
+    def request(self, method: str, path: str, *headers: str) -> Answer:
+        """Send a request without a body as the owner of the token."""
+        with self.connect() as connection:
+            connection.sendall(self.head(*headers, path=path, method=method))
+            return read_answer(connection, method)
+
+
+def read_answer(connection: socket.socket, method: str = "POST") -> Answer:
+    """Read the answer to a request of that method."""
+    response = http.client.HTTPResponse(connection, method=method)
+    response.begin()
+    headers = {name.lower(): value for name, value in response.getheaders()}
+    return Answer(response.status, headers, response.read())
 
 
 def form(name: str, content: bytes, *, close: bool = True) -> bytes:
@@ -126,6 +145,24 @@ def push(push_config: Path) -> Any:
         )
 
     return run
+
+
+@pytest.fixture
+def abandon(host: Any) -> Iterator[Callable[[str], None]]:
+    """Let an upload look as if nobody had come back for it: a function of its path."""
+    manage = "docker exec upload-app python manage.py"
+
+    def run_out(path: str) -> None:
+        upload = path.rsplit("/", 1)[1]
+        change = f"Upload.objects.filter(pk='{upload}').update(expires='2026-01-01T00:00:00Z')"
+        code = f"from uploads.models import Upload; {change}"
+        host.check_output(
+            f'{manage} shell --no-imports -c "{code}"'
+            f" && find /srv/upload/incoming -name '{upload}*' -exec touch -d '9 days ago' {{}} +"
+        )
+
+    yield run_out
+    host.check_output(f"{manage} expire_uploads")
 
 
 @pytest.fixture

@@ -22,6 +22,8 @@ threads = settings.UPLOAD_APP_THREADS
 timeout = settings.UPLOAD_APP_TIMEOUT
 graceful_timeout = settings.UPLOAD_APP_TIMEOUT
 keepalive = 30
+# One header line may be as long as nginx lets it be.
+limit_request_field_size = 16 * 1024
 
 # Loaded once and shared in memory by the workers; no connection is opened before the fork.
 preload_app = True

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import ClassVar, Final
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -15,6 +15,9 @@ TYPE_PREFIX: Final = "urn:upload:"
 
 class Problem(Exception):  # noqa: N818 - named as RFC 9457 names it
     """A refusal that any code below a view may raise; the middleware turns it into an answer."""
+
+    # A protocol whose types are registered has their prefix in a class of its own.
+    type_prefix: ClassVar[str] = TYPE_PREFIX
 
     def __init__(  # noqa: PLR0913 - the members of the document
         self,
@@ -38,7 +41,7 @@ class Problem(Exception):  # noqa: N818 - named as RFC 9457 names it
     def document(self) -> dict[str, str | int]:
         """Return the members of the problem document."""
         return {
-            "type": TYPE_PREFIX + self.kind,
+            "type": self.type_prefix + self.kind,
             "title": self.title,
             "status": int(self.status),
             "detail": self.detail,

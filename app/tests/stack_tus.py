@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 
 from tests.stack import Reply, Stack
+from uploads import partials
+from uploads.models import Upload
 
 TUS = {"Tus-Resumable": "1.0.0"}
 CHUNK = {**TUS, "Content-Type": "application/offset+octet-stream"}
@@ -43,3 +45,13 @@ def wait_until(is_so: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 10
     while not is_so():
         assert time.monotonic() < deadline
+
+
+def wait_for_writer() -> None:
+    """Wait until nginx is at the file of the newest upload."""
+
+    def is_there() -> bool:
+        upload = Upload.objects.first()
+        return upload is not None and partials.is_locked(partials.path_of(upload.id))
+
+    wait_until(is_there)

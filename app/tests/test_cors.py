@@ -53,6 +53,22 @@ def test_a_script_of_an_allowed_origin_may_send_and_read_what_tus_needs(
         )
 
 
+def test_a_script_may_speak_the_other_protocols_too(
+    owner: Person, nobody: Nginx, settings: Settings
+) -> None:
+    settings.UPLOAD_CORS_ORIGINS = [PORTAL]
+    asked = nobody.send("OPTIONS", "/files/x", headers={**ASKED, "Origin": PORTAL})
+    assert {"Upload-Complete", "Upload-Draft-Interop-Version", "Content-Range"} <= _names(
+        asked.headers["Access-Control-Allow-Headers"]
+    )
+    assert {"Upload-Limit", "Tus-Version"} <= set(asked.headers)
+    headers = {"Upload-Complete": "?0", "Origin": PORTAL}
+    answer = owner.api.send("POST", "/files/", headers=headers)
+    assert {"Location", "Upload-Complete", "Upload-Limit", "Repr-Digest"} <= _names(
+        answer.headers["Access-Control-Expose-Headers"]
+    )
+
+
 @pytest.mark.parametrize("origin", ["https://evil.test", "http://portal.test", "null", ""])
 def test_another_origin_is_told_nothing(owner: Person, settings: Settings, origin: str) -> None:
     settings.UPLOAD_CORS_ORIGINS = [PORTAL]

@@ -61,6 +61,7 @@ def test_options_say_what_works_and_need_no_version(nobody: Nginx, settings: Set
             "expiration",
             "checksum",
             "termination",
+            "concatenation",
         ]
         assert answer.headers["Tus-Checksum-Algorithm"] == "sha1,sha256,md5,crc32"
         assert "Tus-Max-Size" not in answer.headers

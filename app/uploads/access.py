@@ -6,6 +6,7 @@ it, expired but not revoked, and the capability that its creation was answered w
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -64,6 +65,19 @@ def creator(request: HttpRequest) -> Identity:
     return identity
 
 
+def own(identity: Identity, targets: Sequence[str]) -> list[Upload]:
+    """Return a client's own uploads in the order of `targets`. Problem 404: one is not there."""
+    ids = [_id(target) for target in targets]
+    owned = Upload.objects.filter(owner=identity.user)
+    found = owned.in_bulk([upload_id for upload_id in ids if upload_id is not None])
+    for number, upload_id in enumerate(ids, 1):
+        if upload_id not in found:
+            problem = not_found()
+            problem.numbers["part"] = number
+            raise problem
+    return [found[upload_id] for upload_id in ids if upload_id is not None]
+
+
 def to_upload(
     request: HttpRequest, target: str, *, safe: bool = False, door: Door | None = None
 ) -> Access:
@@ -118,6 +132,32 @@ def find(target: str, door: Door | None) -> Upload | None:
     return uploads.exclude(protocol__in=ELSEWHERE, state__in=UNFINISHED).first()
 
 
+def to_named(request: HttpRequest, name: str, door: Door) -> Access | None:
+    """Return the newest unfinished upload of a client's that has a name; None: there is none.
+
+    As with an address, a token that ran out is good for what it created. Problem: 401 or 403.
+    """
+    uploads = (
+        Upload.objects.receiving()
+        .select_related("owner")
+        .filter(name=name, protocol=door, expires__gt=timezone.now())
+    )
+    identity = identify(request)
+    if identity is not None:
+        if identity.token is None:
+            require_our_pages(request)
+        upload = uploads.filter(owner=identity.user).first()
+        if upload is None:
+            return None
+        return Access(upload, identity.token.pk if identity.token else None)
+    text = bearer_token(request)
+    token = None if text is None else ApiToken.objects.in_force().with_text(text)
+    upload = uploads.filter(token=token, owner__is_active=True).first() if token else None
+    if token is None or upload is None:
+        raise unauthenticated()
+    return Access(upload, token.pk)
+
+
 def capability(upload: Upload) -> str:
     """Return the text that opens this upload as a token would, until the upload expires."""
     return CAPABILITY_PREFIX + _signer().sign(f"{upload.id.hex}.{upload.token_id or 0}")
@@ -131,6 +171,15 @@ def not_found() -> Problem:
         "Nothing here",
         "There is nothing at this address, or it belongs to somebody else. Check the address.",
     )
+
+
+def _id(target: str) -> UUID | None:
+    try:
+        upload_id = UUID(target)
+    except ValueError:
+        return None
+    # Other spellings of the same number are not the address that was given out.
+    return upload_id if str(upload_id) == target else None
 
 
 def _open(text: str, upload: Upload) -> Access | None:

@@ -163,5 +163,6 @@ def _no_protocol() -> Problem:
         HTTPStatus.BAD_REQUEST,
         "no-protocol",
         "The request says in no protocol what it wants",
-        "Use a client for resumable uploads; tus clients send 'Tus-Resumable: 1.0.0'.",
+        "Use a client for resumable uploads (tus clients send 'Tus-Resumable: 1.0.0', those of the"
+        " IETF's protocol 'Upload-Complete'), or PUT a file to /files/NAME.",
     )

@@ -8,6 +8,7 @@ import json
 import logging
 import re
 import unicodedata
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -388,13 +389,18 @@ def clean_name(name: str) -> str:
     """Return a file name without path parts. Problem 400: what remains cannot be a name."""
     base = name.replace("\\", "/").rpartition("/")[2].strip()
     if base in {"", ".", ".."}:
-        raise _bad_name("it is empty")
+        raise bad_name("it is empty")
     if any(unicodedata.category(character) in _FORBIDDEN_IN_NAMES for character in base):
-        raise _bad_name("it has control characters")
+        raise bad_name("it has control characters")
     length = len(base.encode())
     if length > MAX_NAME_BYTES:
-        raise _bad_name(f"it has {length} bytes in UTF-8, and {MAX_NAME_BYTES} are the most")
+        raise bad_name(f"it has {length} bytes in UTF-8, and {MAX_NAME_BYTES} are the most")
     return base
+
+
+def unnamed() -> str:
+    """Return a name for a file whose client gave none."""
+    return f"upload-{uuid.uuid4().hex[:8]}"
 
 
 def is_media_type(text: str) -> bool:
@@ -433,7 +439,8 @@ def disk_full() -> Problem:
     )
 
 
-def _bad_name(reason: str) -> Problem:
+def bad_name(reason: str) -> Problem:
+    """Return the refusal of a file's name."""
     return Problem(
         HTTPStatus.BAD_REQUEST,
         "bad-name",

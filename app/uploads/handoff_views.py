@@ -14,8 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.authentication import identify, refuse_anonymous, require_our_pages
 from accounts.models import User
 from config.problems import Problem, wants_page
-from uploads import append_views, chunk_views, handoff, segment_views, space, storage
-from uploads.answers import completed
+from uploads import answers, append_views, chunk_views, handoff, segment_views, space, storage
 from uploads.grants import Grant
 from uploads.models import Upload
 
@@ -88,7 +87,7 @@ def complete(request: HttpRequest) -> HttpResponse:
         logger.info("upload %s complete: %d bytes, user %d", upload.id, upload.size, owner.pk)
     if wants_page(request):
         return _to_table(request, uploads)
-    return completed(request, uploads)
+    return answers.completed(request, uploads)
 
 
 def _check_files(form: handoff.CompleteForm, grant: Grant) -> None:

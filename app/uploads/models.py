@@ -21,19 +21,33 @@ class State(models.TextChoices):
     # Every byte is there, and the digest of the whole is not yet.
     VERIFYING = "verifying"
     COMPLETE = "complete"
-    # These two are remembered for a while, without their file.
+    # A part has all its bytes, and waits to be joined with others to a file.
+    PART = "part"
+    # What the parts had cannot be put together; what is left of it stays until it expires.
+    FAILED = "failed"
+    # These are remembered for a while, without their file.
+    JOINED = "joined"
     EXPIRED = "expired"
     DELETED = "deleted"
 
 
 TRANSITIONS: Final[Mapping[State, frozenset[State]]] = {
-    State.RECEIVING: frozenset({State.VERIFYING, State.COMPLETE, State.EXPIRED, State.DELETED}),
-    State.VERIFYING: frozenset({State.COMPLETE, State.DELETED}),
+    State.RECEIVING: frozenset(
+        {State.VERIFYING, State.COMPLETE, State.PART, State.EXPIRED, State.DELETED}
+    ),
+    State.VERIFYING: frozenset({State.COMPLETE, State.FAILED, State.DELETED}),
     State.COMPLETE: frozenset({State.DELETED}),
+    State.PART: frozenset({State.JOINED, State.EXPIRED, State.DELETED}),
+    State.FAILED: frozenset({State.EXPIRED, State.DELETED}),
+    State.JOINED: frozenset(),
     State.EXPIRED: frozenset(),
     State.DELETED: frozenset(),
 }
 UNFINISHED: Final = (State.RECEIVING, State.VERIFYING)
+# What waits for its client ends when that takes too long; what failed waits to be looked at.
+EXPIRING: Final = (State.RECEIVING, State.PART, State.FAILED)
+# Remembered for a while, without their file.
+ENDED: Final = (State.JOINED, State.EXPIRED, State.DELETED)
 
 
 class Door(models.TextChoices):
@@ -65,6 +79,18 @@ class UploadQuerySet(models.QuerySet["Upload"]):
     def receiving(self) -> Self:
         """Return the uploads that bytes are still missing of."""
         return self.filter(state=State.RECEIVING)
+
+    def verifying(self) -> Self:
+        """Return the uploads that have all bytes and no digest of the whole yet."""
+        return self.filter(state=State.VERIFYING)
+
+    def overdue(self, now: datetime) -> Self:
+        """Return what ends because nobody came back to it."""
+        return self.filter(state__in=EXPIRING, expires__lte=now)
+
+    def in_the_background(self) -> Self:
+        """Return what becomes a file without its client, or failed to."""
+        return self.filter(state__in=(State.VERIFYING, State.FAILED))
 
     def advance(self, upload_id: UUID, to: State, **changes: Any) -> bool:
         """Move one upload to a state, with `changes` of other fields; False: it may not go there.
@@ -106,6 +132,12 @@ class Upload(models.Model):
     sha256 = models.CharField(
         "SHA-256", max_length=64, blank=True, default="", help_text="Lower-case hex."
     )
+    expected_sha256 = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        help_text="What the client says the SHA-256 is; empty: it did not say.",
+    )
     content_type = models.CharField(
         max_length=255, blank=True, help_text="As the client named it; nothing relies on it."
     )
@@ -114,6 +146,26 @@ class Upload(models.Model):
     )
     metadata = models.TextField(
         blank=True, default="", help_text="What the client's protocol wants back as it was sent."
+    )
+    is_part = models.BooleanField(
+        default=False, help_text="Sent to be joined with others, never a file of its own."
+    )
+    joined_to = models.ForeignKey(
+        "self",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="parts",
+        help_text="The upload that this part went into.",
+    )
+    position = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Which of its parts this is, from 0."
+    )
+    concat = models.TextField(
+        blank=True, default="", help_text="What tus's Upload-Concat said, sent back as it came."
+    )
+    failure = models.CharField(
+        max_length=255, blank=True, default="", help_text="Why it could not be completed."
     )
     created = models.DateTimeField(auto_now_add=True)
     expires = models.DateTimeField(
@@ -169,6 +221,11 @@ class Upload(models.Model):
     def is_overdue(self, now: datetime) -> bool:
         """Tell whether its time ran out."""
         return self.expires is not None and self.expires <= now
+
+    @property
+    def ends_with_its_length(self) -> bool:
+        """Tell whether the last byte completes it; where not, its client says that it does."""
+        return self.protocol != Door.RUFH
 
     @property
     def stored_path(self) -> str:

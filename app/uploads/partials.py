@@ -158,6 +158,41 @@ def wait_until_free(path: Path, takeover: Takeover) -> None:
         os.close(descriptor)
 
 
+def give_way(path: Path) -> None:
+    """Wait while somebody asks for a partial file, as whoever holds it again and again has to."""
+    try:
+        descriptor = _open(checkpoint_of(path))
+    except FileNotFoundError:
+        return
+    deadline = time.monotonic() + TAKEOVER_SECONDS
+    try:
+        while _has_holder(descriptor) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def joining(path: Path) -> Iterator[bool]:
+    """Be the only one to join parts to a partial file; False: somebody else is at it.
+
+    Not a lock on the file or its checkpoint: nginx has one of these meanwhile, and takes the other
+    for a request to give way.
+    """
+    place = _joining_of(path)
+    descriptor = os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+    try:
+        # Whoever had it before may have removed the file that we have open.
+        alone = _lock(descriptor, fcntl.F_WRLCK) and _is_at(descriptor, place)
+        try:
+            yield alone
+        finally:
+            if alone:
+                place.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+
+
 @contextlib.contextmanager
 def held(path: Path, takeover: Takeover | None) -> Iterator[None]:
     """Hold a partial file, so that nobody else writes to it; it may be missing.
@@ -185,10 +220,34 @@ def remove(path: Path) -> None:
     path.unlink(missing_ok=True)
     for suffix in (SUFFIX, *STATES):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
+    _joining_of(path).unlink(missing_ok=True)
     if path.is_relative_to(_segments()):
         # A request that comes late finds no place to begin a file that nobody knows of.
         with contextlib.suppress(OSError):
             path.parent.rmdir()
+
+
+def adopt(path: Path, target: Path) -> None:
+    """Make a partial file another upload's, with its checkpoint; again after a crash, if need be.
+
+    A file without checkpoint has no bytes that count, so that one goes first, for good.
+    """
+    for source, place in ((checkpoint_of(path), checkpoint_of(target)), (path, target)):
+        with contextlib.suppress(FileNotFoundError):
+            source.rename(place)
+        descriptor = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def size(path: Path) -> int | None:
+    """Return the bytes of a partial file that is not written to any more, None without one."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def locked() -> Problem:
@@ -260,6 +319,17 @@ def _boot_id() -> str | None:
     except OSError:
         return None
     return text[:-1] if re.fullmatch(r"[0-9a-f-]{1,64}\n", text) else None
+
+
+def _joining_of(path: Path) -> Path:
+    return path.with_name(path.name + ".joining")
+
+
+def _is_at(descriptor: int, place: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), place.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _open(path: Path) -> int:

@@ -108,3 +108,71 @@ class Unfinished(Problem):
             "The upload is under way",
             f"This upload is {state.label.lower()}: wait until it is complete.",
         )
+
+
+class DigestMismatch(Problem):
+    """All bytes came, and they are not those that the client announced."""
+
+    def __init__(self, expected: str, found: str) -> None:
+        """Take the SHA-256 that was announced, and the one of what came."""
+        super().__init__(
+            HTTPStatus.BAD_REQUEST,
+            "digest",
+            "The file has another digest",
+            f"The SHA-256 of what came is {found}, and {expected} was announced. The upload is"
+            " deleted: send the file again.",
+        )
+
+
+class Joined(Problem):
+    """The upload was a part, and belongs to a file now."""
+
+    def __init__(self, place: str) -> None:
+        """Take the address of the file."""
+        super().__init__(
+            HTTPStatus.GONE,
+            "joined",
+            "The part is in use",
+            f"This part was joined with others, to the upload at {place}. Ask there, or send the"
+            " part again to use it once more.",
+        )
+
+
+class Failed(Problem):
+    """The upload cannot become a file."""
+
+    def __init__(self, reason: str) -> None:
+        """Take what is wrong."""
+        super().__init__(
+            HTTPStatus.GONE,
+            "failed",
+            "The upload failed",
+            f"This upload cannot be completed: {reason}. Send it again.",
+        )
+
+
+class IsPart(Problem):
+    """The upload never is a file of its own."""
+
+    def __init__(self) -> None:
+        """Say what to do with it."""
+        super().__init__(
+            HTTPStatus.CONFLICT,
+            "part",
+            "The upload is a part",
+            "This upload is a part of a file: join it with the others, and get the whole.",
+        )
+
+
+class NotJoinable(Problem):
+    """One of the uploads that are to be joined cannot be, and which it is in their list."""
+
+    def __init__(self, kind: str, title: str, number: int, detail: str) -> None:
+        """Take the problem's name and title, the place in the list from 1, and the rest."""
+        super().__init__(
+            HTTPStatus.CONFLICT,
+            kind,
+            title,
+            f"The upload that is number {number} of the list {detail}",
+            numbers={"part": number},
+        )

@@ -6,9 +6,9 @@ adapter to know (uploads/protocols). Refusals are those of uploads/refusals.py a
 
 import logging
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -20,12 +20,16 @@ from accounts.models import ApiToken, User
 from config.problems import Problem
 from uploads import handoff, partials, segments, space, storage
 from uploads.handoff import ReceivedBody
-from uploads.models import Door, State, Upload
+from uploads.models import ENDED, UNFINISHED, Door, State, Upload
 from uploads.partials import Takeover
 from uploads.refusals import (
     AlreadyComplete,
+    DigestMismatch,
+    Failed,
     Gone,
     Incomplete,
+    IsPart,
+    Joined,
     LengthConflict,
     LengthExceeded,
     OffsetConflict,
@@ -44,7 +48,11 @@ DIGEST_SECONDS: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class NewUpload:
-    """What a client wants to send. `length` is None when it does not know yet."""
+    """What a client wants to send. `length` is None when it does not know yet.
+
+    `sha256` is the digest that the whole must have, if the client says so. One `is_findable` that
+    is asked for by something else than its address, so it can be resumed by who never got that.
+    """
 
     owner: User
     token: ApiToken | None
@@ -54,6 +62,10 @@ class NewUpload:
     content_type: str = ""
     fields: dict[str, list[str]] = field(default_factory=dict)
     metadata: str = ""
+    sha256: str = ""
+    is_findable: bool = False
+    is_part: bool = False
+    concat: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +114,7 @@ def begin(new: NewUpload, *, size: int | None, checksum: Checksum | None = None)
     needed = size if new.length is None else new.length
     if needed is not None:
         space.require_size(needed)
-    with _serialised(new.owner):
+    with serialised(new.owner):
         left = space.of(new.owner)
         space.require(left, needed)
         upload = Upload.objects.create(
@@ -115,7 +127,10 @@ def begin(new: NewUpload, *, size: int | None, checksum: Checksum | None = None)
             content_type=new.content_type,
             fields=new.fields,
             metadata=new.metadata,
-            expires=timezone.now() + UNANNOUNCED,
+            expected_sha256=new.sha256,
+            expires=timezone.now() + (_lifetime() if new.is_findable else UNANNOUNCED),
+            is_part=new.is_part,
+            concat=new.concat,
         )
     return Append(
         upload=upload,
@@ -134,16 +149,20 @@ def append(  # noqa: PLR0913 - what protocols can say of one body
     *,
     size: int | None,
     length: int | None = None,
+    sha256: str = "",
     takeover: Takeover | None = None,
     checksum: Checksum | None = None,
 ) -> Append:
     """Allow a body of `size` bytes (None: not known) after `offset`.
 
-    `length` declares that of the whole file, which counts from now on. Problem: `Gone`,
-    `AlreadyComplete`, `OffsetConflict`, `LengthConflict`, 413 or 507.
+    `length` declares that of the whole file, and `sha256` its digest, which count from now on.
+    Problem: `Gone`, `AlreadyComplete`, `OffsetConflict`, `LengthConflict`, 413, 423 or 507.
     """
     require_open(upload)
     path = partials.locate(upload)
+    if takeover is Takeover.NOW:
+        # Whoever gives way may have brought more, so the offset is compared after that.
+        partials.wait_until_free(path, takeover)
     recover(upload)
     # While somebody writes, only nginx knows: it waits for the file, and compares then.
     if not partials.is_locked(path):
@@ -152,6 +171,8 @@ def append(  # noqa: PLR0913 - what protocols can say of one body
             raise OffsetConflict(partials.offset(path, durable=True), offset)
     if length is not None:
         _declare(upload, length, offset)
+    if sha256:
+        Upload.objects.receiving().filter(pk=upload.pk).update(expected_sha256=sha256)
     end = offset + (size or 0)
     limit: int | None = None
     if upload.length is not None:
@@ -180,7 +201,8 @@ def status(upload: Upload, *, takeover: Takeover | None = None) -> Status:
     them could not see to it. Problem: `Gone`, 423 when whoever writes does not give way, or 503.
     """
     require_remembered(upload)
-    if upload.state == State.COMPLETE:
+    _require_sound(upload)
+    if upload.state in {State.COMPLETE, State.PART}:
         return Status(upload, upload.size)
     if upload.state == State.VERIFYING:
         return Status(upload, upload.length or 0)
@@ -192,7 +214,7 @@ def status(upload: Upload, *, takeover: Takeover | None = None) -> Status:
     partials.wait_until_free(path, takeover)
     recover(upload)
     offset = partials.offset(path, durable=True)
-    if offset != upload.length or not path.exists():
+    if offset != upload.length or not upload.ends_with_its_length or not path.exists():
         return Status(upload, offset)
     body = handoff.ask_for_digest(path, offset, DIGEST_SECONDS)
     with partials.held(path, takeover):
@@ -200,35 +222,54 @@ def status(upload: Upload, *, takeover: Takeover | None = None) -> Status:
 
 
 def received(upload: Upload, file: ReceivedBody, *, is_final: bool) -> Status:
-    """Take note of what nginx appended; whoever has all bytes is complete.
+    """Take note of what nginx appended; whoever has all bytes is complete, or waits as a part.
 
     The file is held meanwhile: by nginx, until the client has its answer. `is_final`: the client
-    said that this is the end. Problem: `Gone`, `Incomplete`, or 400 when the file is not what nginx
-    says.
+    said that this is the end. Problem: `Gone`, `Incomplete`, `DigestMismatch`, which deletes the
+    upload, or 400 when the file is not what nginx says.
     """
     if upload.state != State.RECEIVING:
         return status(upload)
     length = file.size if upload.length is None and is_final else upload.length
-    if length is None or file.size < length:
+    is_end = is_final or upload.ends_with_its_length
+    if length is None or file.size < length or not is_end:
         storage.verify_partial(file, partials.locate(upload))
         slide(upload)
         if is_final and length is not None:
             raise Incomplete(file.size, length)
         return Status(upload, file.size)
-    return _finish(upload, file)
+    if upload.expected_sha256 not in {"", file.sha256}:
+        _delete(upload)
+        raise DigestMismatch(upload.expected_sha256, file.sha256)
+    return finish(upload, file)
 
 
 def terminate(upload: Upload) -> None:
     """Delete an upload, finished or not. Problem: `Gone`, or 423 when it is in use."""
     require_remembered(upload)
+    with partials.held(partials.locate(upload), Takeover.NOW):
+        _delete(upload)
+
+
+def supersede(owner: User, name: str) -> None:
+    """Delete the unfinished plain PUTs of a name that nobody is at, so that they keep no room.
+
+    Who sends a file of this name from its beginning again does not go on with an older one.
+    """
+    for upload in Upload.objects.receiving().filter(owner=owner, protocol=Door.PUT, name=name):
+        path = partials.locate(upload)
+        # Without a file it has only just begun.
+        if not path.exists():
+            continue
+        with suppress(Problem), partials.held(path, None):
+            _delete(upload)
+
+
+def is_abandoned(upload: Upload) -> bool:
+    """Tell whether `expire` would end an upload."""
     path = partials.locate(upload)
-    with partials.held(path, Takeover.NOW):
-        if not Upload.objects.advance(upload.id, State.DELETED, ended=timezone.now()):
-            upload.refresh_from_db()
-            raise Gone(State(upload.state))
-        partials.remove(path)
-        storage.remove(upload.stored_path)
-    logger.info("upload %s deleted, user %d", upload.id, upload.owner_id)
+    now = timezone.now()
+    return upload.is_overdue(now) and not partials.is_locked(path) and not _is_fresh(path, now)
 
 
 def expire(upload: Upload) -> bool:
@@ -237,22 +278,21 @@ def expire(upload: Upload) -> bool:
     try:
         with partials.held(path, None):
             now = timezone.now()
-            # What has just been received is on its way to `received`.
-            if partials.changed_since(path, now - UNANNOUNCED):
+            if _is_fresh(path, now):
                 return False
-            overdue = Upload.objects.filter(expires__lte=now)
-            if not overdue.advance(upload.id, State.EXPIRED, ended=now):
+            if not Upload.objects.overdue(now).advance(upload.id, State.EXPIRED, ended=now):
                 return False
-            partials.remove(path)
+            _remove(upload)
+            # A crash while it was completed may have left it there.
+            storage.remove(upload.stored_path)
     except Problem:
         return False
-    logger.info("upload %s expired, user %d", upload.id, upload.owner_id)
     return True
 
 
 def slide(upload: Upload) -> None:
     """Put an upload's expiry off: something of it has come."""
-    expires = timezone.now() + timedelta(seconds=settings.UPLOAD_EXPIRY)
+    expires = timezone.now() + _lifetime()
     if upload.expires is None or expires - upload.expires > EXPIRY_PRECISION:
         Upload.objects.receiving().filter(pk=upload.pk).update(expires=expires)
         upload.expires = expires
@@ -265,7 +305,7 @@ def recover(upload: Upload) -> None:
         return
     with transaction.atomic():
         _lock(upload)
-        if upload.state == State.RECEIVING and not path.exists():
+        if upload.state in UNFINISHED and not path.exists():
             place.rename(path)
             logger.warning("upload %s was finished and not recorded: once more", upload.id)
 
@@ -273,16 +313,19 @@ def recover(upload: Upload) -> None:
 def require_remembered(upload: Upload) -> None:
     """Check that an upload is not over. Problem: `Gone`."""
     state = State(upload.state)
-    if state in {State.EXPIRED, State.DELETED}:
+    if state is State.JOINED and upload.joined_to is not None:
+        raise Joined(upload.joined_to.get_resource_url())
+    if state in ENDED:
         raise Gone(state)
-    if state is State.RECEIVING and upload.is_overdue(timezone.now()):
+    if state in {State.RECEIVING, State.PART} and upload.is_overdue(timezone.now()):
         raise Gone(State.EXPIRED)
 
 
 def require_open(upload: Upload) -> None:
     """Check that bytes may be appended. Problem: `Gone` or `AlreadyComplete`."""
     require_remembered(upload)
-    if upload.state == State.COMPLETE:
+    _require_sound(upload)
+    if upload.state in {State.COMPLETE, State.PART}:
         raise AlreadyComplete(upload.size)
     if upload.state == State.VERIFYING:
         raise AlreadyComplete(upload.length or 0)
@@ -291,8 +334,71 @@ def require_open(upload: Upload) -> None:
 def require_complete(upload: Upload) -> None:
     """Check that there is a file to be had. Problem: `Gone`, or 409 while bytes are missing."""
     require_remembered(upload)
+    _require_sound(upload)
+    if upload.is_part:
+        raise IsPart
     if upload.state != State.COMPLETE:
         raise Unfinished(State(upload.state))
+
+
+def _delete(upload: Upload) -> None:
+    if not Upload.objects.advance(upload.id, State.DELETED, ended=timezone.now()):
+        upload.refresh_from_db()
+        raise Gone(State(upload.state))
+    _remove(upload)
+    storage.remove(upload.stored_path)
+    logger.info("upload %s deleted, user %d", upload.id, upload.owner_id)
+
+
+def _lifetime() -> timedelta:
+    return timedelta(seconds=settings.UPLOAD_EXPIRY)
+
+
+def _is_fresh(path: Path, now: datetime) -> bool:
+    # What has just been received is on its way to `received`.
+    return partials.changed_since(path, now - UNANNOUNCED)
+
+
+def finish(upload: Upload, file: ReceivedBody) -> Status:
+    """Make an upload that has all its bytes a file, or keep it as a part; it is held meanwhile."""
+    now = timezone.now()
+    changes = {
+        "length": file.size,
+        "size": file.size,
+        "sha256": file.sha256,
+        "expires": now + _lifetime(),
+    }
+    # A commit that fails moves the file back, and the lock on the row decides who ends an upload.
+    with ExitStack() as claim, transaction.atomic():
+        _lock(upload)
+        if upload.state not in UNFINISHED:
+            return status(upload)
+        storage.verify_partial(file, partials.locate(upload))
+        if upload.is_part:
+            Upload.objects.advance(upload.id, State.PART, **changes)
+        else:
+            claim.enter_context(storage.claimed([(file.path, upload.stored_path)]))
+            Upload.objects.advance(upload.id, State.COMPLETE, ended=now, **changes)
+    # The file of a part stays where it is, and its checkpoint has what goes on with the digest.
+    if not upload.is_part:
+        partials.remove(file.path)
+    upload.refresh_from_db()
+    logger.info(
+        "upload %s %s: %d bytes, user %d", upload.id, upload.state, file.size, upload.owner_id
+    )
+    return Status(upload, file.size)
+
+
+def _require_sound(upload: Upload) -> None:
+    if upload.state == State.FAILED:
+        raise Failed(upload.failure)
+
+
+def _remove(upload: Upload) -> None:
+    # Parts first: one that becomes the file at this moment is found there.
+    for part_id in upload.parts.values_list("id", flat=True):
+        partials.remove(partials.path_of(part_id))
+    partials.remove(partials.locate(upload))
 
 
 def _most(left: space.Space, offset: int) -> int:
@@ -303,7 +409,7 @@ def _most(left: space.Space, offset: int) -> int:
 
 def _declare(upload: Upload, length: int, offset: int) -> None:
     if upload.length is None:
-        with _serialised(upload.owner):
+        with serialised(upload.owner):
             space.require_size(length)
             if length < offset:
                 raise LengthConflict(offset, length)
@@ -314,32 +420,14 @@ def _declare(upload: Upload, length: int, offset: int) -> None:
         raise LengthConflict(upload.length or 0, length)
 
 
-def _finish(upload: Upload, file: ReceivedBody) -> Status:
-    now = timezone.now()
-    # A commit that fails moves the file back, and the lock on the row decides who ends an upload.
-    with ExitStack() as claim, transaction.atomic():
-        _lock(upload)
-        if upload.state != State.RECEIVING:
-            return status(upload)
-        storage.verify_partial(file, partials.locate(upload))
-        claim.enter_context(storage.claimed([(file.path, upload.stored_path)]))
-        changes = {"length": file.size, "size": file.size, "sha256": file.sha256}
-        expires = now + timedelta(seconds=settings.UPLOAD_EXPIRY)
-        Upload.objects.advance(upload.id, State.COMPLETE, ended=now, expires=expires, **changes)
-    partials.remove(file.path)
-    upload.refresh_from_db()
-    logger.info("upload %s complete: %d bytes, user %d", upload.id, file.size, upload.owner_id)
-    return Status(upload, file.size)
-
-
 def _lock(upload: Upload) -> None:
     # SQLite has one lock for all, which the transaction took when it began.
     upload.refresh_from_db(from_queryset=Upload.objects.select_for_update())
 
 
 @contextmanager
-def _serialised(owner: User) -> Iterator[None]:
-    # Two requests of one user cannot both take the last bytes of its quota.
+def serialised(owner: User) -> Iterator[None]:
+    """Decide in a transaction; two requests of one user cannot both take the last of its quota."""
     with transaction.atomic():
         if owner.quota or settings.UPLOAD_QUOTA:
             User.objects.select_for_update().get(pk=owner.pk)

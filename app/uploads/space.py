@@ -7,6 +7,7 @@ two requests that pass here at the same moment for the last room are told apart 
 
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db.models import Sum
@@ -16,7 +17,10 @@ from django.utils import timezone
 from accounts.models import User
 from config.problems import Problem
 from uploads import partials, storage
-from uploads.models import UNFINISHED, Upload
+from uploads.models import UNFINISHED, State, Upload
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,12 @@ def require(space: Space, size: int | None) -> None:
         raise _over_quota(space.quota, space.used, size)
 
 
+def require_free(space: Space, size: int) -> None:
+    """Check that so many bytes are free, whatever the quota. Problem: 507 with the numbers."""
+    if size > space.free:
+        raise _no_space(space, size)
+
+
 def too_large(size: int, limit: int) -> Problem:
     """Return the refusal of a file or request over a limit."""
     return Problem(
@@ -93,16 +103,27 @@ def _reserved(without: Upload | None) -> int:
     )
     if without is not None:
         declared = declared.exclude(pk=without.pk)
-    return sum(
+    return _second_copies() + sum(
         max(0, (upload.length or 0) - partials.allocated(partials.locate(upload)))
         for upload in declared
     )
 
 
+def _second_copies() -> int:
+    # While a part is joined it is there twice, if the file system cannot share its extents.
+    largest: dict[UUID, int] = {}
+    joining = Upload.objects.filter(joined_to__state=State.VERIFYING, position__gt=0)
+    for part_id, size, joined_to in joining.values_list("id", "size", "joined_to"):
+        if joined_to is not None and partials.path_of(part_id).exists():
+            largest[joined_to] = max(size, largest.get(joined_to, 0))
+    return sum(largest.values())
+
+
 def _used(owner: User, without: Upload | None) -> int:
-    complete = Upload.objects.complete().filter(owner=owner)
-    used: int = complete.aggregate(used=Coalesce(Sum("size"), 0))["used"]
-    unfinished = Upload.objects.filter(owner=owner, state__in=UNFINISHED)
+    kept = Upload.objects.filter(owner=owner, state__in=(State.COMPLETE, State.PART))
+    used: int = kept.aggregate(used=Coalesce(Sum("size"), 0))["used"]
+    # What failed is on the disk as well.
+    unfinished = Upload.objects.filter(owner=owner, state__in=(*UNFINISHED, State.FAILED))
     if without is not None:
         unfinished = unfinished.exclude(pk=without.pk)
     for upload_id, length in unfinished.values_list("id", "length"):

@@ -53,9 +53,13 @@ def _upload_page(request: HttpRequest, identity: Identity) -> HttpResponse:
 @identified
 def upload_table(request: HttpRequest, identity: Identity) -> HttpResponse:
     """List a user's own uploads, newest first; staff sees everybody's."""
-    uploads = Upload.objects.visible_to(identity.user).complete().select_related("owner")
-    page = Paginator(uploads, PAGE_SIZE).get_page(request.GET.get("page"))
-    return render(request, "uploads/table.html", {"user": identity.user, "page": page})
+    uploads = Upload.objects.visible_to(identity.user).select_related("owner")
+    page = Paginator(uploads.complete(), PAGE_SIZE).get_page(request.GET.get("page"))
+    # Few, and apart, so that the pages of files have an index.
+    coming = list(uploads.in_the_background()) if page.number == 1 else []
+    return render(
+        request, "uploads/table.html", {"user": identity.user, "page": page, "coming": coming}
+    )
 
 
 @require_safe
@@ -81,6 +85,7 @@ def _progress(request: HttpRequest, upload: Upload) -> dict[str, str | int | Non
     return {
         "id": str(upload.id),
         "name": upload.name,
+        **({"sha256": upload.sha256} if upload.sha256 else {}),
         "protocol": upload.protocol,
         "offset": status.offset,
         "length": status.length,

@@ -26,10 +26,12 @@ headers that scripts may send and read.
 from functools import cache
 
 from uploads.protocols.adapter import Adapter
+from uploads.protocols.put import Put
+from uploads.protocols.rufh import Rufh
 from uploads.protocols.tus import Tus
 
 
 @cache
 def adapters() -> tuple[Adapter, ...]:
     """Return the adapters in the order in which they are asked."""
-    return (Tus(),)
+    return (Tus(), Rufh(), Put())

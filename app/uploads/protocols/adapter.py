@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, Protocol
+from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.http.request import HttpHeaders
@@ -92,3 +93,21 @@ def method_not_allowed(*allowed: str) -> Problem:
         f"At this address there are {', '.join(allowed)}.",
         headers={"Allow": ", ".join(allowed)},
     )
+
+
+def malformed(reason: str) -> Problem:
+    """Return the refusal of a header."""
+    return Problem(
+        HTTPStatus.BAD_REQUEST,
+        "malformed-header",
+        "A header is malformed",
+        f"The request is malformed: {reason}.",
+    )
+
+
+def is_address(target: str) -> bool:
+    """Tell whether an upload can have this address below /files/; no file is called so."""
+    try:
+        return str(UUID(target)) == target
+    except ValueError:
+        return False

@@ -1,7 +1,7 @@
 """tus 1.0.0 (https://tus.io/protocols/resumable-upload): its headers and statuses.
 
-Concatenation apart, every extension that nginx can serve: a trailer is not seen there, so
-checksum-trailer is not offered.
+Every extension that nginx can serve: a trailer is not seen there, so checksum-trailer is not
+offered. Parts are joined when all of them are complete: concatenation-unfinished is not offered.
 """
 
 from http import HTTPStatus
@@ -10,13 +10,15 @@ from typing import Final
 from django.http import HttpResponse
 from django.utils.http import http_date
 
+from accounts.authentication import Identity
 from config.problems import Problem
-from uploads import access, service, space
+from uploads import access, joining, service, space
 from uploads.grants import AppendGrant
 from uploads.models import Door, State, Upload
 from uploads.partials import Takeover
 from uploads.protocols import tus_headers
-from uploads.protocols.adapter import Call, Permit, method_not_allowed
+from uploads.protocols.adapter import Call, Permit, malformed, method_not_allowed
+from uploads.protocols.tus_headers import Concat
 from uploads.service import NewUpload, Status
 
 VERSION: Final = "1.0.0"
@@ -28,6 +30,7 @@ EXTENSIONS: Final = (
     "expiration",
     "checksum",
     "termination",
+    "concatenation",
 )
 # Headers that no other protocol has, for clients that forget their Tus-Resumable.
 _MARKS: Final = (
@@ -88,8 +91,8 @@ class Tus:
             **({} if limit is None else {"Tus-Max-Size": str(limit)}),
         }
 
-    def authorize(self, call: Call) -> Permit:
-        """Allow a creation, or a PATCH at the right offset."""
+    def authorize(self, call: Call) -> Permit | HttpResponse:
+        """Join parts, or allow a creation, or a PATCH at the right offset."""
         _require_version(call)
         if not call.target:
             if call.method != "POST":
@@ -99,12 +102,15 @@ class Tus:
             raise method_not_allowed(*_UPLOAD_METHODS)
         return self._append(call)
 
-    def _create(self, call: Call) -> Permit:
+    def _create(self, call: Call) -> Permit | HttpResponse:
         creator = access.creator(call.request)
         # A body of unknown length has a type if it is one; without type it is taken for none.
         if call.length and not _is_chunk(call):
             raise _wrong_type()
         metadata = tus_headers.read_metadata(call.headers.get("Upload-Metadata", ""))
+        concat = tus_headers.read_concat(call.headers)
+        if concat is not None and concat.targets is not None:
+            return self._join(call, creator, metadata, concat)
         append = service.begin(
             NewUpload(
                 owner=creator.user,
@@ -115,12 +121,39 @@ class Tus:
                 content_type=metadata.content_type,
                 fields=metadata.fields,
                 metadata=metadata.text,
+                is_part=concat is not None,
+                concat=concat.text if concat else "",
             ),
             size=call.length if _is_chunk(call) else 0,
             checksum=tus_headers.read_checksum(call.headers),
         )
         token = creator.token.pk if creator.token else None
         return Permit(append, token, is_creation=True)
+
+    def _join(
+        self, call: Call, creator: Identity, metadata: tus_headers.Metadata, concat: Concat
+    ) -> HttpResponse:
+        if call.length:
+            raise malformed("a file of parts is sent without a body")
+        if {"Upload-Length", "Upload-Defer-Length"} & call.headers.keys():
+            raise malformed("the length of a file of parts is that of its parts")
+        upload = joining.begin(
+            NewUpload(
+                owner=creator.user,
+                token=creator.token,
+                protocol=self.door,
+                name=metadata.name,
+                length=None,
+                content_type=metadata.content_type,
+                fields=metadata.fields,
+                metadata=metadata.text,
+                concat=concat.text,
+            ),
+            access.own(creator, concat.targets or ()),
+        )
+        response = _empty(HTTPStatus.CREATED)
+        _add_address(call, response, upload)
+        return response
 
     def _append(self, call: Call) -> Permit:
         opened = access.to_upload(call.request, call.target)
@@ -144,9 +177,7 @@ class Tus:
         response.headers["Upload-Offset"] = str(status.offset)
         _add_expiry(response, upload)
         if grant.is_creation:
-            location = call.request.build_absolute_uri(upload.get_resource_url())
-            response.headers["Location"] = location
-            response.headers["Upload-Token"] = access.capability(upload)
+            _add_address(call, response, upload)
         return response
 
     def respond(self, call: Call) -> HttpResponse:
@@ -165,13 +196,17 @@ class Tus:
         upload = access.to_upload(call.request, call.target, safe=True).upload
         status = service.status(upload, takeover=Takeover.IDLE)
         response = _empty(HTTPStatus.OK)
-        response.headers["Upload-Offset"] = str(status.offset)
+        # Of a file whose parts are being joined tus has no offset.
+        if upload.state != State.VERIFYING or not upload.concat:
+            response.headers["Upload-Offset"] = str(status.offset)
         if status.length is None:
             response.headers["Upload-Defer-Length"] = "1"
         else:
             response.headers["Upload-Length"] = str(status.length)
         if upload.metadata:
             response.headers["Upload-Metadata"] = upload.metadata
+        if upload.concat:
+            response.headers["Upload-Concat"] = upload.concat
         _add_expiry(response, upload)
         response.headers["Cache-Control"] = "no-store"
         return response
@@ -213,6 +248,11 @@ def _empty(status: HTTPStatus) -> HttpResponse:
     return response
 
 
+def _add_address(call: Call, response: HttpResponse, upload: Upload) -> None:
+    response.headers["Location"] = call.request.build_absolute_uri(upload.get_resource_url())
+    response.headers["Upload-Token"] = access.capability(upload)
+
+
 def _add_expiry(response: HttpResponse, upload: Upload) -> None:
-    if upload.state == State.RECEIVING and upload.expires is not None:
+    if upload.state in {State.RECEIVING, State.PART} and upload.expires is not None:
         response.headers["Upload-Expires"] = http_date(upload.expires.timestamp())

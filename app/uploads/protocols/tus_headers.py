@@ -3,15 +3,14 @@
 import base64
 import binascii
 import re
-import uuid
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Final
 
 from django.http.request import HttpHeaders
+from django.urls import reverse
 
-from config.problems import Problem
-from uploads.handoff import clean_name, is_media_type
+from uploads.handoff import clean_name, is_media_type, unnamed
+from uploads.protocols.adapter import malformed
 from uploads.service import Checksum
 
 # Bytes of each digest, so that a text of another length is told apart from a wrong digest.
@@ -19,6 +18,10 @@ CHECKSUM_BYTES: Final = {"sha1": 20, "sha256": 32, "md5": 16, "crc32": 4}
 # What clients call the name and the type of a file: tus-js-client, Uppy and tuspy.
 _NAME_KEYS: Final = ("filename", "name")
 _TYPE_KEYS: Final = ("filetype", "type")
+_PARTIAL: Final = "partial"
+_FINAL: Final = "final"
+# The path of an address, whole or not; printable ASCII, so that it can be sent back.
+_ADDRESS: Final = re.compile(r"(?:https?://[!-.0-~]+)?(/[!-~]*)")
 _KEY: Final = re.compile(r"[!-+\--~]+")  # printable ASCII without space and comma
 
 
@@ -30,6 +33,42 @@ class Metadata:
     content_type: str
     fields: dict[str, list[str]]
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Concat:
+    """What Upload-Concat says: a part, or the file of these; `text` can be sent back."""
+
+    targets: tuple[str, ...] | None
+    text: str
+
+    @property
+    def is_part(self) -> bool:
+        """Tell a part from a file of parts."""
+        return self.targets is None
+
+
+def read_concat(headers: HttpHeaders) -> Concat | None:
+    """Return what is to be joined, None without Upload-Concat. Problem 400: it is malformed.
+
+    A target is what stands below /files/. Addresses may be whole or a path: whatever name the
+    server had for the client, the path says what is meant.
+    """
+    text = headers.get("Upload-Concat")
+    if text is None:
+        return None
+    if text == _PARTIAL:
+        return Concat(None, text)
+    kind, separator, addresses = text.partition(";")
+    if kind != _FINAL or not separator:
+        raise malformed("Upload-Concat is 'partial', or 'final;' and the addresses of parts")
+    words = addresses.split()
+    targets = tuple(_target(word) for word in words)
+    if not targets:
+        raise malformed("Upload-Concat names no part")
+    if len(set(targets)) < len(targets):
+        raise malformed("Upload-Concat names a part twice")
+    return Concat(targets, f"{_FINAL};{' '.join(words)}")
 
 
 def read_new_length(headers: HttpHeaders) -> int | None:
@@ -83,7 +122,7 @@ def read_metadata(text: str) -> Metadata:
     name = next((found for key in _NAME_KEYS if (found := texts.get(key))), None)
     media_type = next((found for key in _TYPE_KEYS if (found := texts.get(key))), "")
     return Metadata(
-        name=clean_name(name) if name else f"upload-{uuid.uuid4().hex[:8]}",
+        name=clean_name(name) if name else unnamed(),
         content_type=media_type if is_media_type(media_type) else "",
         fields={
             key: [value]
@@ -97,14 +136,12 @@ def read_metadata(text: str) -> Metadata:
     )
 
 
-def malformed(reason: str) -> Problem:
-    """Return the refusal of a header."""
-    return Problem(
-        HTTPStatus.BAD_REQUEST,
-        "malformed-header",
-        "A header is malformed",
-        f"The request is malformed: {reason}.",
-    )
+def _target(address: str) -> str:
+    found = _ADDRESS.fullmatch(address)
+    prefix = reverse("resources")
+    if found is None or not found[1].startswith(prefix):
+        raise malformed(f"Upload-Concat has addresses below {prefix}, absolute or as paths")
+    return found[1].removeprefix(prefix)
 
 
 def _bytes(text: str, name: str) -> int:

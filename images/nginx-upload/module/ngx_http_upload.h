@@ -20,6 +20,7 @@
 #include "upload_part_header.h"
 #include "upload_segment.h"
 #include "upload_sink.h"
+#include "upload_takeover.h"
 
 
 /* a file is called after a number of so many digits */
@@ -37,8 +38,9 @@
 /* what the parser held back between two reads, a few times */
 #define NGX_HTTP_UPLOAD_SIDE         1024
 
-/* the status of HTTP/1.1 extensions that core has no name for */
+/* statuses that core has no names for: that of WebDAV, and that of tus */
 #define NGX_HTTP_UPLOAD_LOCKED       423
+#define NGX_HTTP_UPLOAD_MISMATCH     460
 
 
 typedef struct {
@@ -160,6 +162,15 @@ typedef struct {
 } ngx_http_upload_batch_t;
 
 
+/* looks for others who want the file, or waits for another one to leave it */
+
+typedef struct {
+    ngx_event_t                      event;
+    ngx_msec_t                       since;     /* silent, or waiting */
+    off_t                            received;
+} ngx_http_upload_takeover_t;
+
+
 typedef ngx_int_t (*ngx_http_upload_done_pt)(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx);
 
@@ -204,6 +215,7 @@ struct ngx_http_upload_ctx_s {
     off_t                            queued;    /* of the latest file */
     upload_sink_t                    sink;
     upload_append_t                 *append;
+    ngx_http_upload_takeover_t      *takeover;  /* of append */
     upload_segment_t                *segment;
     upload_part_t                    raw;
     ngx_str_t                        session;
@@ -314,6 +326,10 @@ ngx_int_t ngx_http_upload_work_failed(ngx_http_request_t *r,
 
 ngx_int_t ngx_http_upload_authorize(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx);
+ngx_str_t *ngx_http_upload_answer(ngx_http_upload_ctx_t *ctx,
+    ngx_str_t *name);
+ngx_int_t ngx_http_upload_bad_answer(ngx_http_request_t *r,
+    ngx_http_upload_ctx_t *ctx, ngx_str_t *name, ngx_str_t *value);
 ngx_table_elt_t *ngx_http_upload_find_header(ngx_list_t *headers,
     ngx_str_t *name);
 
@@ -374,12 +390,22 @@ void ngx_http_upload_file_remove(ngx_http_upload_ctx_t *ctx,
 /* ngx_http_upload_append.c */
 
 ngx_int_t ngx_http_upload_append_grant(ngx_http_request_t *r,
-    ngx_http_upload_ctx_t *ctx, ngx_str_t *path, ngx_str_t *offset,
-    ngx_str_t *length);
+    ngx_http_upload_ctx_t *ctx, ngx_str_t *path);
 ngx_int_t ngx_http_upload_append_open(ngx_http_request_t *r,
+    ngx_http_upload_ctx_t *ctx);
+ngx_int_t ngx_http_upload_append_try(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx);
 ngx_int_t ngx_http_upload_append_end(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx);
+
+/* ngx_http_upload_takeover.c */
+
+ngx_int_t ngx_http_upload_takeover_init(ngx_http_request_t *r,
+    ngx_http_upload_ctx_t *ctx);
+void ngx_http_upload_takeover_watch(ngx_http_upload_ctx_t *ctx);
+ngx_int_t ngx_http_upload_takeover_wait(ngx_http_request_t *r,
+    ngx_http_upload_ctx_t *ctx);
+void ngx_http_upload_takeover_stop(ngx_http_upload_ctx_t *ctx);
 
 /* ngx_http_upload_raw.c */
 

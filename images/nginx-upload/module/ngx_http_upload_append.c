@@ -9,15 +9,26 @@
 
 
 static ngx_int_t ngx_http_upload_append_number(ngx_http_request_t *r,
-    ngx_http_upload_ctx_t *ctx, ngx_str_t *value, char *name, off_t *number);
+    ngx_http_upload_ctx_t *ctx, ngx_str_t *name, off_t *number);
+static ngx_int_t ngx_http_upload_append_checksum(ngx_http_request_t *r,
+    ngx_http_upload_ctx_t *ctx, upload_append_t *append);
+static ngx_int_t ngx_http_upload_append_takeover(ngx_http_request_t *r,
+    ngx_http_upload_ctx_t *ctx, upload_append_t *append);
 static ngx_uint_t ngx_http_upload_append_inside(ngx_str_t *path,
     ngx_str_t *directory);
 static int ngx_http_upload_append_open_step(void *data);
 static ngx_int_t ngx_http_upload_append_opened(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx);
 static int ngx_http_upload_append_keep_step(void *data);
+static int ngx_http_upload_append_finish_step(void *data);
 static ngx_int_t ngx_http_upload_append_done(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx);
+
+
+static ngx_str_t  ngx_http_upload_offset = ngx_string("X-Upload-Offset");
+static ngx_str_t  ngx_http_upload_length = ngx_string("X-Upload-Length");
+static ngx_str_t  ngx_http_upload_checksum = ngx_string("X-Upload-Checksum");
+static ngx_str_t  ngx_http_upload_takeover = ngx_string("X-Upload-Takeover");
 
 
 /*
@@ -28,7 +39,7 @@ static ngx_int_t ngx_http_upload_append_done(ngx_http_request_t *r,
 
 ngx_int_t
 ngx_http_upload_append_grant(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx,
-    ngx_str_t *path, ngx_str_t *offset, ngx_str_t *length)
+    ngx_str_t *path)
 {
     u_char           *p;
     off_t             size;
@@ -68,22 +79,32 @@ ngx_http_upload_append_grant(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx,
     append->checkpoint_path = (char *) p;
     (void) ngx_sprintf(p, "%V%s%Z", path, UPLOAD_APPEND_SUFFIX);
 
-    rc = ngx_http_upload_append_number(r, ctx, offset, "X-Upload-Offset",
+    rc = ngx_http_upload_append_number(r, ctx, &ngx_http_upload_offset,
                                        &append->offset);
     if (rc != NGX_OK) {
         return rc;
     }
 
-    if (length) {
-        rc = ngx_http_upload_append_number(r, ctx, length, "X-Upload-Length",
-                                           &append->length);
-        if (rc != NGX_OK) {
-            return rc;
-        }
+    rc = ngx_http_upload_append_number(r, ctx, &ngx_http_upload_length,
+                                       &append->length);
+    if (rc != NGX_OK) {
+        return rc;
+    }
 
-        if (ctx->granted_size < 0 || append->length < ctx->granted_size) {
-            ctx->granted_size = append->length;
-        }
+    if (append->length >= 0
+        && (ctx->granted_size < 0 || append->length < ctx->granted_size))
+    {
+        ctx->granted_size = append->length;
+    }
+
+    rc = ngx_http_upload_append_checksum(r, ctx, append);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    rc = ngx_http_upload_append_takeover(r, ctx, append);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     ctx->append = append;
@@ -105,25 +126,70 @@ ngx_http_upload_append_grant(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx,
 
 static ngx_int_t
 ngx_http_upload_append_number(ngx_http_request_t *r,
-    ngx_http_upload_ctx_t *ctx, ngx_str_t *value, char *name, off_t *number)
+    ngx_http_upload_ctx_t *ctx, ngx_str_t *name, off_t *number)
 {
+    ngx_str_t  *value;
+
+    value = ngx_http_upload_answer(ctx, name);
+
     if (value == NULL) {
         return NGX_OK;
     }
 
     *number = ngx_atoof(value->data, value->len);
 
-    if (*number != NGX_ERROR) {
+    return (*number != NGX_ERROR)
+           ? NGX_OK : ngx_http_upload_bad_answer(r, ctx, name, value);
+}
+
+
+static ngx_int_t
+ngx_http_upload_append_checksum(ngx_http_request_t *r,
+    ngx_http_upload_ctx_t *ctx, upload_append_t *append)
+{
+    ngx_str_t  *value;
+
+    value = ngx_http_upload_answer(ctx, &ngx_http_upload_checksum);
+
+    if (value == NULL) {
         return NGX_OK;
     }
 
-    ngx_log_error(NGX_LOG_ERR, ctx->log, 0,
-                  "\"upload_authorize\" answered with an invalid \"%s: %V\"",
-                  name, value);
+    append->checksum = ngx_palloc(r->pool, sizeof(upload_checksum_t));
+    if (append->checksum == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
-    return ngx_http_upload_reason(r, ctx, NGX_HTTP_BAD_GATEWAY,
-                                  "the answer of upload_authorize has an "
-                                  "invalid %s", name);
+    if (upload_checksum_parse(append->checksum, (char *) value->data,
+                              value->len)
+        != 0)
+    {
+        return ngx_http_upload_bad_answer(r, ctx, &ngx_http_upload_checksum,
+                                          value);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_upload_append_takeover(ngx_http_request_t *r,
+    ngx_http_upload_ctx_t *ctx, upload_append_t *append)
+{
+    ngx_str_t  *value;
+
+    value = ngx_http_upload_answer(ctx, &ngx_http_upload_takeover);
+
+    if (value
+        && upload_takeover_parse(&append->takeover, (char *) value->data,
+                                 value->len)
+           != 0)
+    {
+        return ngx_http_upload_bad_answer(r, ctx, &ngx_http_upload_takeover,
+                                          value);
+    }
+
+    return ngx_http_upload_takeover_init(r, ctx);
 }
 
 
@@ -173,6 +239,13 @@ ngx_http_upload_append_open(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
         ctx->append->length = -1;
     }
 
+    return ngx_http_upload_append_try(r, ctx);
+}
+
+
+ngx_int_t
+ngx_http_upload_append_try(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
+{
     return ngx_http_upload_step(r, ctx, ngx_http_upload_append_open_step,
                                 ctx->append, ngx_http_upload_append_opened);
 }
@@ -181,7 +254,11 @@ ngx_http_upload_append_open(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
 static int
 ngx_http_upload_append_open_step(void *data)
 {
-    return upload_append_open(data);
+    int  err;
+
+    err = upload_append_open(data);
+
+    return (err == UPLOAD_APPEND_ASKED) ? 0 : err;
 }
 
 
@@ -191,6 +268,10 @@ ngx_http_upload_append_opened(ngx_http_request_t *r,
 {
     ngx_int_t  rc;
 
+    if (!ctx->append->locked) {
+        return ngx_http_upload_takeover_wait(r, ctx);
+    }
+
     /* from now on there is something to keep */
 
     ctx->keep = ngx_http_upload_append_keep_step;
@@ -199,8 +280,13 @@ ngx_http_upload_append_opened(ngx_http_request_t *r,
     ctx->part = ngx_http_upload_part_file;
 
     rc = ngx_http_upload_form_fields(r, ctx, ctx->conf->form_fields);
+    if (rc != NGX_OK) {
+        return rc;
+    }
 
-    return (rc == NGX_OK) ? ngx_http_upload_read(r, ctx) : rc;
+    ngx_http_upload_takeover_watch(ctx);
+
+    return ngx_http_upload_read(r, ctx);
 }
 
 
@@ -214,8 +300,19 @@ ngx_http_upload_append_keep_step(void *data)
 ngx_int_t
 ngx_http_upload_append_end(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
 {
-    return ngx_http_upload_step(r, ctx, ngx_http_upload_append_keep_step,
+    /* it is nearly done, and nobody is faster without it */
+
+    ngx_http_upload_takeover_stop(ctx);
+
+    return ngx_http_upload_step(r, ctx, ngx_http_upload_append_finish_step,
                                 ctx->append, ngx_http_upload_append_done);
+}
+
+
+static int
+ngx_http_upload_append_finish_step(void *data)
+{
+    return upload_append_finish(data);
 }
 
 

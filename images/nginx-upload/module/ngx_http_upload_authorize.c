@@ -15,16 +15,13 @@ static ngx_int_t ngx_http_upload_authorize_variables(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx);
 static ngx_int_t ngx_http_upload_authorize_grant(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx);
-static ngx_str_t *ngx_http_upload_answer(ngx_http_upload_ctx_t *ctx,
-    ngx_str_t *name);
 static void ngx_http_upload_relay(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx);
 
 
 static ngx_str_t  ngx_http_upload_max_size = ngx_string("X-Upload-Max-Size");
 static ngx_str_t  ngx_http_upload_path = ngx_string("X-Upload-Path");
-static ngx_str_t  ngx_http_upload_offset = ngx_string("X-Upload-Offset");
-static ngx_str_t  ngx_http_upload_length = ngx_string("X-Upload-Length");
+static ngx_str_t  ngx_http_upload_relay_it = ngx_string("X-Upload-Relay");
 
 
 ngx_int_t
@@ -161,6 +158,7 @@ static void
 ngx_http_upload_authorized(ngx_http_request_t *r)
 {
     ngx_int_t               rc;
+    ngx_str_t              *relay;
     ngx_http_upload_ctx_t  *ctx;
 
     ctx = ngx_http_upload_get_ctx(r);
@@ -179,6 +177,22 @@ ngx_http_upload_authorized(ngx_http_request_t *r)
     if (ctx->status < NGX_HTTP_OK || ctx->status >= NGX_HTTP_SPECIAL_RESPONSE)
     {
         ngx_http_upload_relay(r, ctx);
+        return;
+    }
+
+    relay = ngx_http_upload_answer(ctx, &ngx_http_upload_relay_it);
+
+    if (relay) {
+
+        if (relay->len == 1 && relay->data[0] == '1') {
+            ngx_http_upload_relay(r, ctx);
+
+        } else {
+            rc = ngx_http_upload_bad_answer(r, ctx, &ngx_http_upload_relay_it,
+                                            relay);
+            ngx_http_upload_fail(r, ctx, rc);
+        }
+
         return;
     }
 
@@ -259,12 +273,8 @@ ngx_http_upload_authorize_grant(ngx_http_request_t *r,
         ctx->granted_size = ngx_atoof(size->data, size->len);
 
         if (ctx->granted_size == NGX_ERROR) {
-            ngx_log_error(NGX_LOG_ERR, ctx->log, 0,
-                          "\"upload_authorize\" answered with an invalid "
-                          "\"X-Upload-Max-Size: %V\"", size);
-            return ngx_http_upload_reason(r, ctx, NGX_HTTP_BAD_GATEWAY,
-                                          "the answer of upload_authorize has "
-                                          "an invalid X-Upload-Max-Size");
+            return ngx_http_upload_bad_answer(r, ctx,
+                                              &ngx_http_upload_max_size, size);
         }
 
         if (ctx->granted_size == 0) {
@@ -280,15 +290,13 @@ ngx_http_upload_authorize_grant(ngx_http_request_t *r,
 
     ctx->shape = ngx_http_upload_append;
 
-    return ngx_http_upload_append_grant(r, ctx, path,
-                         ngx_http_upload_answer(ctx, &ngx_http_upload_offset),
-                         ngx_http_upload_answer(ctx, &ngx_http_upload_length));
+    return ngx_http_upload_append_grant(r, ctx, path);
 }
 
 
 /* a header of the subrequest's answer, hidden or not; NULL without one */
 
-static ngx_str_t *
+ngx_str_t *
 ngx_http_upload_answer(ngx_http_upload_ctx_t *ctx, ngx_str_t *name)
 {
     ngx_table_elt_t     *h;
@@ -307,6 +315,20 @@ ngx_http_upload_answer(ngx_http_upload_ctx_t *ctx, ngx_str_t *name)
     }
 
     return h ? &h->value : NULL;
+}
+
+
+ngx_int_t
+ngx_http_upload_bad_answer(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx,
+    ngx_str_t *name, ngx_str_t *value)
+{
+    ngx_log_error(NGX_LOG_ERR, ctx->log, 0,
+                  "\"upload_authorize\" answered with an invalid \"%V: %V\"",
+                  name, value);
+
+    return ngx_http_upload_reason(r, ctx, NGX_HTTP_BAD_GATEWAY,
+                                  "the answer of upload_authorize has an "
+                                  "invalid %V", name);
 }
 
 
@@ -372,7 +394,10 @@ ngx_http_upload_relay(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
     ngx_http_clear_content_length(r);
 
     b = sr->out ? sr->out->buf : NULL;
-    r->headers_out.content_length_n = b ? b->last - b->pos : 0;
+
+    if (r->headers_out.status != NGX_HTTP_NO_CONTENT) {
+        r->headers_out.content_length_n = b ? b->last - b->pos : 0;
+    }
 
     if (ngx_http_upload_add_headers(r, ctx) != NGX_OK) {
         ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);

@@ -11,6 +11,8 @@
 
 #include "ngx_http_upload.h"
 
+#include <sys/mman.h>
+
 
 /* so little at the end of a body is received where the rest of it is */
 #define NGX_HTTP_UPLOAD_TAIL   (16 * 1024)
@@ -34,6 +36,7 @@ static void ngx_http_upload_buffer_rewind(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx, ngx_buf_t *b);
 static ngx_http_upload_buffer_t *ngx_http_upload_buffer_find(
     ngx_http_upload_ctx_t *ctx);
+static void ngx_http_upload_buffer_free(ngx_pool_t *pool, ngx_buf_t *b);
 
 
 #define ngx_http_upload_buffer_busy(ctx, buffer)                              \
@@ -310,11 +313,33 @@ ngx_http_upload_buffers_free(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
         if (buffer->once && buffer != ctx->current
             && !ngx_http_upload_buffer_busy(ctx, buffer))
         {
-            (void) ngx_pfree(r->pool, buffer->buf->start);
+            ngx_http_upload_buffer_free(r->pool, buffer->buf);
 
             buffer->buf = NULL;
             buffer->batch = 0;
             buffer->once = 0;
         }
     }
+}
+
+
+/*
+ * The allocator keeps what is freed in the middle of its heap, and a thousand
+ * uploads that begin at once would leave as many large buffers there: the
+ * pages go back to the system first.
+ */
+
+static void
+ngx_http_upload_buffer_free(ngx_pool_t *pool, ngx_buf_t *b)
+{
+    u_char  *first, *last;
+
+    first = ngx_align_ptr(b->start, ngx_pagesize);
+    last = b->end - ((uintptr_t) b->end & (ngx_pagesize - 1));
+
+    if (first < last) {
+        (void) madvise(first, last - first, MADV_DONTNEED);
+    }
+
+    (void) ngx_pfree(pool, b->start);
 }

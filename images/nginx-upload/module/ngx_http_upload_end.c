@@ -44,6 +44,14 @@ ngx_http_upload_fail(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx,
 
     r->read_event_handler = ngx_http_block_reading;
 
+    ngx_http_upload_takeover_stop(ctx);
+
+    /* nobody waits for more of the body, nor does upload_limit_rate */
+
+    if (r->connection->read->timer_set) {
+        ngx_del_timer(r->connection->read);
+    }
+
     if (ctx->working) {
         return;
     }
@@ -189,6 +197,7 @@ ngx_http_upload_release(ngx_http_upload_ctx_t *ctx, ngx_uint_t status)
         ngx_http_upload_remove_files(ctx);
     }
 
+    ngx_http_upload_takeover_stop(ctx);
     ngx_http_upload_pipeline_close(ctx);
     ngx_http_upload_unlock(ctx);
     upload_form_free(&ctx->form);

@@ -110,6 +110,11 @@ ngx_http_upload_work_failed(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx,
                                       "request goes on at another offset",
                                       ctx->append->size);
 
+    case UPLOAD_APPEND_CHECKSUM:
+        return ngx_http_upload_reason(r, ctx, NGX_HTTP_UPLOAD_MISMATCH,
+                                      "the body does not have the checksum "
+                                      "that was announced: send it again");
+
     case UPLOAD_SEGMENT_CLAIMED:
         return ngx_http_upload_reason(r, ctx, NGX_HTTP_CONFLICT,
                                       "another request still uses the file of "

@@ -16,6 +16,12 @@ static ngx_int_t ngx_http_upload_check(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx);
 static ngx_int_t ngx_http_upload_check_form(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx, ngx_str_t *type);
+#if (NGX_HTTP_V2)
+static ngx_int_t ngx_http_upload_preread(ngx_http_request_t *r,
+    ngx_http_upload_ctx_t *ctx);
+#endif
+static ngx_int_t ngx_http_upload_cut(ngx_http_request_t *r,
+    ngx_http_upload_ctx_t *ctx, ngx_int_t rc);
 
 
 ngx_int_t
@@ -275,19 +281,90 @@ ngx_http_upload_read(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
 
     r->connection->log->action = "receiving an upload";
 
+#if (NGX_HTTP_V2)
+    if (r->stream && r->connection->error && ctx->keep) {
+        return ngx_http_upload_preread(r, ctx);
+    }
+#endif
+
     r->request_body_no_buffering = 1;
     r->request_body_in_file_only = 0;
 
     rc = ngx_http_read_client_request_body(r, ngx_http_upload_body_handler);
 
     if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
-        return rc;
+
+        if (ctx->keep == NULL || r->request_body == NULL) {
+            return rc;
+        }
+
+        return ngx_http_upload_cut(r, ctx, rc);
     }
 
     if (ctx->held) {
         ctx->held = 0;
         ngx_http_finalize_request(r, NGX_DONE);
     }
+
+    return NGX_DONE;
+}
+
+
+#if (NGX_HTTP_V2)
+
+/*
+ * A stream that ended while the file was being opened: core would take what
+ * it has of the body for all of it, and drop that.
+ */
+
+static ngx_int_t
+ngx_http_upload_preread(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
+{
+    ngx_buf_t                *b;
+    ngx_http_request_body_t  *rb;
+
+    rb = ngx_pcalloc(r->pool, sizeof(ngx_http_request_body_t));
+    if (rb == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    b = r->stream->preread;
+
+    if (b
+        && (r->headers_in.content_length_n < 0
+            || b->last - b->pos <= r->headers_in.content_length_n))
+    {
+        rb->bufs = ngx_alloc_chain_link(r->pool);
+        if (rb->bufs == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        rb->bufs->buf = b;
+        rb->bufs->next = NULL;
+    }
+
+    r->request_body = rb;
+
+    return ngx_http_upload_cut(r, ctx, NGX_HTTP_CLIENT_CLOSED_REQUEST);
+}
+
+#endif
+
+
+/*
+ * The body broke off before core handed on what it had read.  Core's count of
+ * the request is gone, but not the one that authorize holds.
+ */
+
+static ngx_int_t
+ngx_http_upload_cut(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx,
+    ngx_int_t rc)
+{
+    ctx->held = 0;
+    ctx->broken = rc;
+
+    ngx_http_upload_buffers_init(r, ctx);
+    ngx_http_upload_process(r, ctx);
 
     return NGX_DONE;
 }

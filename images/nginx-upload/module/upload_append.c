@@ -15,6 +15,7 @@
 
 
 static int upload_append_lock(upload_append_t *append);
+static int upload_append_open_file(upload_append_t *append);
 static int upload_append_load(upload_append_t *append);
 static int upload_append_heal(upload_append_t *append);
 
@@ -27,6 +28,7 @@ upload_append_init(upload_append_t *append, upload_sink_t *sink)
     append->sink = sink;
     append->length = -1;
     append->checkpoint_fd = -1;
+    upload_takeover_init(&append->takeover);
 }
 
 
@@ -40,6 +42,17 @@ upload_append_open(upload_append_t *append)
     sink->failed = "opened";
 
     err = upload_append_lock(append);
+
+    if (err == UPLOAD_APPEND_LOCKED
+        && !append->locked
+        && append->takeover.wanted != UPLOAD_TAKEOVER_NONE)
+    {
+        upload_takeover_ask(&append->takeover, append->checkpoint_path);
+        return UPLOAD_APPEND_ASKED;
+    }
+
+    upload_takeover_close(&append->takeover);
+
     if (err) {
         return err;
     }
@@ -59,6 +72,16 @@ upload_append_open(upload_append_t *append)
     }
 
     append->digest = sink->digest;
+
+    /* what begins the file has a digest already if its kind is the same */
+
+    if (append->checksum
+        && (append->offset
+            || !(sink->digest.kinds & 1 << append->checksum->kind)))
+    {
+        sink->body = &append->checksum->digest;
+    }
+
     append->saved = sink->offset;
     sink->started = sink->offset;
 
@@ -97,6 +120,59 @@ upload_append_lock(upload_append_t *append)
     struct stat   st, named;
     struct flock  lock;
 
+    if (append->sink->fd == -1) {
+        err = upload_append_open_file(append);
+        if (err) {
+            return err;
+        }
+    }
+
+    fd = append->sink->fd;
+
+    if (fstat(fd, &st) == -1) {
+        return errno;
+    }
+
+    if (!S_ISREG(st.st_mode)) {
+        return EINVAL;
+    }
+
+    /* of the open file: it ends with the descriptor, however that ends */
+
+    memset(&lock, 0, sizeof(struct flock));
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+
+    if (fcntl(fd, F_OFD_SETLK, &lock) == -1) {
+        return (errno == EAGAIN || errno == EACCES) ? UPLOAD_APPEND_LOCKED
+                                                    : errno;
+    }
+
+    append->locked = 1;
+
+    /* it may have been finished, and moved away, before we had the lock */
+
+    if (stat(append->path, &named) == -1) {
+        return errno == ENOENT ? UPLOAD_APPEND_LOCKED : errno;
+    }
+
+    if (named.st_ino != st.st_ino || named.st_dev != st.st_dev) {
+        return UPLOAD_APPEND_LOCKED;
+    }
+
+    /* nor is the size what it was before */
+
+    append->size = named.st_size;
+
+    return 0;
+}
+
+
+static int
+upload_append_open_file(upload_append_t *append)
+{
+    int  fd, err;
+
     /* an upload that has nothing yet may have no file either */
 
     fd = open(append->path, O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC);
@@ -126,39 +202,6 @@ upload_append_lock(upload_append_t *append)
     }
 
     append->sink->fd = fd;
-
-    if (fstat(fd, &st) == -1) {
-        return errno;
-    }
-
-    if (!S_ISREG(st.st_mode)) {
-        return EINVAL;
-    }
-
-    /* of the open file: it ends with the descriptor, however that ends */
-
-    memset(&lock, 0, sizeof(struct flock));
-    lock.l_type = F_WRLCK;
-    lock.l_whence = SEEK_SET;
-
-    if (fcntl(fd, F_OFD_SETLK, &lock) == -1) {
-        return (errno == EAGAIN || errno == EACCES) ? UPLOAD_APPEND_LOCKED
-                                                    : errno;
-    }
-
-    /* it may have been finished, and moved away, before we had the lock */
-
-    if (stat(append->path, &named) == -1) {
-        return errno == ENOENT ? UPLOAD_APPEND_LOCKED : errno;
-    }
-
-    if (named.st_ino != st.st_ino || named.st_dev != st.st_dev) {
-        return UPLOAD_APPEND_LOCKED;
-    }
-
-    /* nor is the size what it was before */
-
-    append->size = named.st_size;
 
     return 0;
 }
@@ -307,10 +350,30 @@ upload_append_keep(upload_append_t *append)
 }
 
 
+int
+upload_append_finish(upload_append_t *append)
+{
+    upload_sink_t  *sink;
+
+    sink = append->sink;
+
+    if (append->checksum
+        && !upload_checksum_matches(append->checksum,
+                                    sink->body ? sink->body : &sink->digest))
+    {
+        append->discard = 1;
+        return UPLOAD_APPEND_CHECKSUM;
+    }
+
+    return upload_append_keep(append);
+}
+
+
 void
 upload_append_close(upload_append_t *append)
 {
     (void) upload_sink_close(append->sink);
+    upload_takeover_close(&append->takeover);
 
     if (append->checkpoint_fd != -1) {
         (void) close(append->checkpoint_fd);

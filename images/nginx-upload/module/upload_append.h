@@ -18,7 +18,9 @@
 #include <sys/types.h>
 
 #include "upload_checkpoint.h"
+#include "upload_checksum.h"
 #include "upload_sink.h"
+#include "upload_takeover.h"
 
 
 /* a checkpoint so often within one request: a second or less to hash again */
@@ -30,6 +32,8 @@
 /* besides 0 and an errno */
 #define UPLOAD_APPEND_LOCKED    (-1)    /* another one is writing */
 #define UPLOAD_APPEND_OFFSET    (-2)    /* append->size is the right one */
+#define UPLOAD_APPEND_CHECKSUM  (-3)    /* the body is not what it should be */
+#define UPLOAD_APPEND_ASKED     (-4)    /* the one who is writing: try again */
 
 
 typedef struct {
@@ -40,11 +44,14 @@ typedef struct {
     off_t                 offset;       /* where the request goes on */
     off_t                 length;       /* of the whole file; -1: not known */
     int                   discard;      /* what this request brought */
+    upload_checksum_t    *checksum;     /* of its body, or NULL */
+    upload_takeover_t     takeover;     /* what to do where it is locked */
 
     /* the rest is private, and for reading */
     off_t                 size;         /* that the file had when opened */
     off_t                 saved;        /* offset of the last checkpoint */
     int                   checkpoint_fd;
+    unsigned              locked:1;     /* by us */
     unsigned              named:1;      /* a new name has to be flushed, too */
     upload_digest_t       digest;       /* at the beginning */
     upload_checkpoint_t   checkpoint;
@@ -55,7 +62,8 @@ void upload_append_init(upload_append_t *append, upload_sink_t *sink);
 
 /*
  * Opens, locks, heals the digest, and keeps the room on the disk that the
- * length asks for.  The sink is ready for data then.
+ * length asks for.  The sink is ready for data then.  After
+ * UPLOAD_APPEND_ASKED it may be called again, and tries once more.
  */
 int upload_append_open(upload_append_t *append);
 
@@ -64,6 +72,12 @@ int upload_append_due(upload_append_t *append);
 
 /* makes what the file has durable, and the checkpoint say so */
 int upload_append_keep(upload_append_t *append);
+
+/*
+ * The body is complete: keeps it.  After UPLOAD_APPEND_CHECKSUM the next
+ * upload_append_keep() brings back what the file was before.
+ */
+int upload_append_finish(upload_append_t *append);
 
 /* gives the lock back; may be called in any state, and again */
 void upload_append_close(upload_append_t *append);

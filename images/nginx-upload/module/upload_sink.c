@@ -225,6 +225,10 @@ upload_sink_hash(upload_sink_t *sink, const upload_piece_t *pieces, size_t len)
     for ( /* void */ ; len; pieces++, len -= n) {
         n = pieces->len < len ? pieces->len : len;
         upload_digest_update(&sink->digest, pieces->data, n);
+
+        if (sink->body) {
+            upload_digest_update(sink->body, pieces->data, n);
+        }
     }
 }
 

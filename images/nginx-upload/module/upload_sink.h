@@ -36,6 +36,7 @@ typedef struct {
     off_t                 started;      /* write-back was started up to here */
     off_t                 reserve;      /* bytes to come, 0: not known */
     upload_digest_t       digest;
+    upload_digest_t      *body;         /* of what is taken alone, or NULL */
     const char           *failed;       /* what an error kept from happening */
     unsigned              sync:1;       /* the file is to survive a crash */
     unsigned              reserved:1;

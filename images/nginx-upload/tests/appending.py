@@ -28,6 +28,13 @@ def digests(data):
     }
 
 
+def has_lock(path, kind=""):
+    if not path.exists():
+        return False
+    inode = path.stat().st_ino
+    return any(f":{inode} " in line and kind in line for line in pathlib.Path("/proc/locks").read_text().splitlines())
+
+
 class Upload:
     """One file as the application sees it: it says where the bytes go, and takes the size on disk for the offset."""
 
@@ -48,10 +55,11 @@ class Upload:
 
     def is_locked(self):
         """Whether a request has it, found out without asking for the lock."""
-        if not self.path.exists():
-            return False
-        inode = self.path.stat().st_ino
-        return any(f":{inode} " in line for line in pathlib.Path("/proc/locks").read_text().splitlines())
+        return has_lock(self.path)
+
+    def is_asked_for(self, wish=None):
+        """Whether a request waits for another one to leave it."""
+        return has_lock(self.checkpoint, {"idle": " READ ", "now": " WRITE ", None: ""}[wish])
 
     def data(self):
         return self.path.read_bytes() if self.path.exists() else b""

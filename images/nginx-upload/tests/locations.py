@@ -37,7 +37,7 @@ APPEND = """
             upload_pass /complete/;
             upload_cleanup 400-599;
             error_page 405 = @app;
-            error_page 400 408 409 413 415 423 500 502 503 504 507 @problem;
+            error_page 400 408 409 413 415 423 460 500 502 503 504 507 @problem;
 """
 
 RAW = (
@@ -184,6 +184,7 @@ LOCATIONS += "".join(
         location("= /append", APPEND),
         location("= /append-impatient", "client_body_timeout 200ms;" + APPEND),
         location("= /append-limited", "upload_max_file_size 1000;" + APPEND),
+        location("= /append-slow", "upload_limit_rate 1k;" + APPEND),
         location("= /append-access", "upload_store_access user:rw group:r;" + APPEND),
         location("= /append-no-fsync", "upload_fsync off;" + APPEND),
         location("= /append-sha256", re.sub(r".*(md5|sha1|sha512|crc32);\n", "", APPEND)),

@@ -72,6 +72,62 @@ def test_a_refusal_is_relayed_unchanged(nginx, backend, answer):
         nginx.files()[0].unlink()
 
 
+RELAYED = [
+    Answer(200, PROBLEM, b'{"deleted": true}'),
+    Answer(201, {"Location": "/files/1", "Set-Cookie": ["a=1", "b=2"]}),
+    Answer(202, {}, b"x" * 10_000),
+    Answer(204, {"Tus-Resumable": "1.0.0"}),
+]
+
+
+@pytest.mark.parametrize("path", ["/upload", "/append"])
+@pytest.mark.parametrize("answer", RELAYED, ids=lambda answer: str(answer.status))
+def test_a_success_that_is_to_be_relayed_is_the_answer_and_no_body_is_received(nginx, backend, answer, path):
+    for request in (
+        head(path, len(BODY)) + BODY,
+        head(path, len(BODY), headers=["Expect: 100-continue"]),
+        head(path, headers=["Transfer-Encoding: chunked"]) + chunked(BODY, 8000),
+        head(path, 0),
+        head(path, len(BODY), version="1.0") + BODY,
+    ):
+        backend.reset()
+        told = {**answer.headers, "X-Upload-Relay": "1", "X-Upload-Path": nginx.store / "file"}
+        backend.authorize = Answer(answer.status, told, answer.body)
+        response = exchange(nginx.port, request)
+        assert_relayed(nginx, backend, response, answer)
+        assert response.interim == []
+        # no length of what cannot have a body
+        assert answer.status != 204 or response.header("Content-Length") is None
+    with Http2(nginx.http2_port) as h2:
+        for length in (len(BODY), None):
+            backend.authorizes.clear()
+            stream = h2.request(path, length)
+            h2.send(stream, BODY)
+            response = h2.response(stream)
+            assert response.status == answer.status
+            assert_relayed(nginx, backend, response, answer)
+
+
+def test_the_connection_serves_the_next_request_after_an_answer_that_was_relayed(nginx, backend):
+    with Connection(nginx.port) as c:
+        for status in (200, 204, 201):
+            backend.authorize = Answer(status, {"X-Upload-Relay": "1"}, b"" if status == 204 else b"done")
+            c.send(head(length=len(BODY)) + BODY)
+            assert c.response().status == status
+        backend.authorize = Answer(204)
+        c.send(head(length=len(BODY)) + BODY)
+        assert c.response().status == 200
+    assert nginx.files()[0].read_bytes() == DATA
+
+
+@pytest.mark.parametrize("value", ["", "0", "11", "yes"])
+def test_a_wish_to_relay_that_is_none_is_502(nginx, backend, value):
+    backend.authorize = Answer(200, {"X-Upload-Relay": value}, b"secret")
+    response = post(nginx.port, BODY)
+    assert (response.status, nginx.files(), backend.completes) == (502, [], [])
+    assert "X-Upload-Relay" in response.json()["detail"]
+
+
 def test_the_subrequest_has_no_body_and_the_client_s_headers(nginx, backend):
     exchange(
         nginx.port, head("/upload?a=1", len(BODY), headers=["Cookie: session=1", "Authorization: Bearer x"]) + BODY

@@ -324,7 +324,7 @@ def test_clients_leave_at_fifty_places(nginx, backend):
     assert backend.completes == []
 
 
-BUFFER_SIZES = [(upload, core) for upload in ("128", "1k", "4k", "256k") for core in ("1k", "16k", "1m")]
+BUFFER_SIZES = [(upload, core) for upload in ("128", "1k", "4k", "512k") for core in ("1k", "16k", "1m")]
 
 
 @both_ways
