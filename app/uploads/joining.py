@@ -21,6 +21,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -163,7 +164,7 @@ def steps(upload: Upload) -> Generator[Step]:
             partials.adopt(partials.path_of(parts[0].id), path)
             yield Step.ADOPTED
         offset = _offset(path, parts)
-        body = handoff.ask_for_digest(path, offset, DIGEST_SECONDS)
+        body = _digest(path, offset)
         yield Step.HASHED
         end = 0
         for part in parts:
@@ -175,7 +176,7 @@ def steps(upload: Upload) -> Generator[Step]:
                     return
                 offset += copied
                 yield Step.COPIED
-                body = handoff.ask_for_digest(path, offset, DIGEST_SECONDS)
+                body = _digest(path, offset)
                 yield Step.HASHED
             partials.remove(source)
             yield Step.FREED
@@ -250,6 +251,17 @@ def _copy(upload: Upload, part: Upload, source: Path, skip: int, offset: int) ->
             # Some file systems say so instead of an error.
             raise OSError(errno.EIO, "copy_file_range brings nothing", str(source))
         return copied
+
+
+def _digest(path: Path, offset: int) -> ReceivedBody:
+    try:
+        return handoff.ask_for_digest(path, offset, DIGEST_SECONDS)
+    except Problem as problem:
+        if problem.status != HTTPStatus.LOCKED:
+            raise
+    # Whoever came between has the file for a moment, as a rule to delete it.
+    partials.wait_until_free(path, Takeover.IDLE)
+    return handoff.ask_for_digest(path, offset, DIGEST_SECONDS)
 
 
 def _finish(upload: Upload, body: ReceivedBody) -> Iterator[Step]:
