@@ -189,7 +189,9 @@ def test_the_file_of_a_part_stays_until_it_is_in_the_whole(
     owner: Person, store: Path, incoming: Listing, state: State, *, stays: bool
 ) -> None:
     long_ago = timezone.now() - timedelta(days=40)
-    whole = Upload.objects.create(owner=owner.user, state=state, name="whole.bin", length=5000)
+    whole = Upload.objects.create(
+        owner=owner.user, state=state, name="whole.bin", length=5000, sha256="0" * 64
+    )
     part = Upload.objects.create(
         owner=owner.user, state=State.JOINED, is_part=True, joined_to=whole, position=0
     )
