@@ -1,0 +1,90 @@
+"""A TCP proxy that cuts connections, as a bad network does."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Self
+
+_PIECE = 16384
+
+
+class CuttingProxy:
+    """Passes everything on to a server, and cuts a connection when a gap of bytes is used up.
+
+    Bytes are counted from the client to the server, over all connections.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._server = (host, port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._lock = threading.Lock()
+        self._gaps: list[int] = []
+        self.cuts = 0
+
+    @property
+    def port(self) -> int:
+        """Where it listens, on the loopback address."""
+        port: int = self._listener.getsockname()[1]
+        return port
+
+    def cut_after(self, gaps: Iterable[int]) -> None:
+        """Cut after each of these many further bytes, then never more; forget what was planned."""
+        with self._lock:
+            self._gaps = [*gaps]
+            self.cuts = 0
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.create_connection(self._server) as server:
+            back = threading.Thread(target=self._back, args=(server, client), daemon=True)
+            back.start()
+            with contextlib.suppress(OSError):
+                while data := client.recv(_PIECE):
+                    passed = self._allowed(len(data))
+                    server.sendall(data[:passed])
+                    if passed < len(data):
+                        break
+            _end(server)
+            _end(client)
+            back.join()
+
+    def _back(self, server: socket.socket, client: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := server.recv(_PIECE):
+                client.sendall(data)
+        _end(client)
+
+    def _allowed(self, size: int) -> int:
+        with self._lock:
+            if not self._gaps:
+                return size
+            if self._gaps[0] > size:
+                self._gaps[0] -= size
+                return size
+            # One byte less at least, so that a cut is told apart from a pass.
+            self.cuts += 1
+            return min(self._gaps.pop(0), size - 1)
+
+
+def _end(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
