@@ -169,3 +169,11 @@ def test_an_upload_whose_end_nobody_recorded_is_completed_by_the_next_head(
     assert (upload.state, upload.sha256) == (State.COMPLETE, hashlib.sha256(content).hexdigest())
     assert [path.read_bytes() for path in stored()] == [content]
     assert incoming() == []
+
+
+@pytest.mark.parametrize("path", ["/upload", "/files/", "/chunked/", "/segments/"])
+def test_a_body_that_nobody_asked_for_is_not_kept(stack: Stack, path: str) -> None:
+    with stack.begin("DELETE", path, 10**12, {"Authorization": ""}) as connection:
+        connection.settimeout(10)
+        # Whoever kept the body first would wait for it here.
+        assert connection.recv(1024).split()[1][:1] == b"4"
