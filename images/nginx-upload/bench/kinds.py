@@ -215,7 +215,7 @@ def stored() -> list[Path]:
 
 @contextlib.contextmanager
 def cleared() -> Iterator[None]:
-    """Leave nothing on the disk."""
+    """Leave nothing on the disk, nor on its way there."""
     try:
         yield
     finally:
@@ -223,6 +223,7 @@ def cleared() -> Iterator[None]:
             for path in directory.rglob("*"):
                 if path.is_file():
                     path.unlink()
+        os.sync()
 
 
 def send(kind: Kind, size: int, *, tls: bool, clients: int = 1) -> Sent:

@@ -37,7 +37,9 @@ def run(
                 for kind in group:
                     kinds.verify(kind, settings, tls=LISTENERS[listener])
             for turn in range(rounds):
-                for kind in group:
+                # whoever comes after another is not always the same one
+                first = turn % len(group)
+                for kind in group[first:] + group[:first]:
                     if kind.slow and turn >= kinds.SLOW_ROUNDS:
                         continue
                     measured = kinds.measure(
