@@ -46,7 +46,7 @@ def complete(request: HttpRequest) -> HttpResponse:
     [adapter] = [known for known in adapters() if known.door == grant.protocol]
 
     def respond() -> HttpResponse:
-        status = service.received(grant.open(), body, is_final=grant.is_final)
+        status = service.received(grant.open(), body, is_final=grant.is_final, door=adapter.door)
         return adapter.complete(call, grant, status)
 
     return _answer(call, adapter, respond)

@@ -167,7 +167,7 @@ class Rufh:
 
     def _state(self, call: Call) -> HttpResponse:
         upload = access.to_upload(call.request, call.target, safe=True).upload
-        status = service.status(upload, takeover=Takeover.NOW)
+        status = service.status(upload, takeover=Takeover.NOW, door=self.door)
         response = HttpResponse(status=HTTPStatus.NO_CONTENT)
         _describe(response, status)
         if status.length is not None:
