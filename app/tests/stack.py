@@ -10,7 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPMessage
@@ -50,9 +50,13 @@ class Stack:
         self.nginx: subprocess.Popen[bytes] | None = None
 
     def send(
-        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes | Iterable[bytes] = b"",
+        headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Send a request and return the answer."""
+        """Send a request and return the answer; the length of a body in pieces is not declared."""
         client = HTTPConnection("127.0.0.1", self.port, timeout=START_SECONDS)
         client.request(method, path.removeprefix(f"http://{HOST}"), body, self._headers(headers))
         response = client.getresponse()

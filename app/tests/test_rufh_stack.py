@@ -5,7 +5,7 @@ import json
 import random
 import secrets
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from http.client import HTTPResponse
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 from django.utils import timezone
 
 from tests.conftest import Person
-from tests.rufh import IANA, Rufh, digest
+from tests.rufh import IANA, PARTIAL, Rufh, digest
 from tests.stack import Reply, Stack, deployed, needs_nginx
 from tests.stack_tus import wait_for_writer
 from uploads.models import State, Upload
@@ -159,6 +159,34 @@ def test_more_than_was_declared_ends_the_upload(client: Rufh) -> None:
     url = _begin(client, Upload_Length="8")
     assert client.append(url, 0, b"sequences", complete="?0").status == 400
     assert client.state(url).status == 410
+
+
+def _send_chunks(client: Rufh, url: str, bodies: Iterable[bytes]) -> Reply:
+    sent = {**PARTIAL, "Upload-Offset": "0", "Upload-Complete": "?0"}
+    return client.stack.send(
+        "PATCH", url, bodies, {**sent, "Authorization": f"Bearer {client.token}"}
+    )
+
+
+def test_more_than_was_declared_ends_the_upload_when_nobody_knew_it_before(
+    client: Rufh, incoming: Listing
+) -> None:
+    url = _begin(client, Upload_Length="8")
+    reply = _send_chunks(client, url, (b"sequences", b"and more"))
+    assert (reply.status, reply.headers.get_all("Upload-Complete")) == (400, ["?0"])
+    assert f"{IANA}inconsistent-upload-length".encode() in reply.body
+    assert client.state(url).status == 410
+    assert incoming() == []
+
+
+def test_a_body_of_unknown_length_that_reaches_the_limit_leaves_the_upload_open(
+    client: Rufh,
+) -> None:
+    url = _begin(client)
+    piece = bytes(1_000_000)
+    reply = _send_chunks(client, url, (piece for _ in range(MAX_SIZE // len(piece) + 1)))
+    assert (reply.status, reply.headers.get_all("Upload-Complete")) == (413, ["?0"])
+    assert client.offset(url) <= MAX_SIZE
 
 
 def test_a_cancelled_and_an_expired_upload_are_gone(client: Rufh, incoming: Listing) -> None:

@@ -65,6 +65,11 @@ class Door(models.TextChoices):
         """Tell whether the last byte completes a file; where not, the client says that it does."""
         return self is not Door.RUFH
 
+    @property
+    def ends_when_too_long(self) -> bool:
+        """Tell whether a body that goes past the declared length is the end of the upload."""
+        return self is Door.RUFH
+
 
 # Their unfinished uploads have an address of their own, not one below /files/.
 ELSEWHERE: Final = (Door.CHUNKED, Door.SEGMENTS)

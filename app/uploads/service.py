@@ -249,6 +249,18 @@ def received(
     return finish(upload, file)
 
 
+def too_long(upload: Upload, *, door: Door) -> Problem:
+    """Return the refusal of a body that went past the declared length; it may end the upload.
+
+    As with `received`, nginx holds the file meanwhile. Problem: `Gone`.
+    """
+    require_open(upload)
+    if door.ends_when_too_long:
+        # What is longer than its client says is not the file that was meant.
+        _delete(upload)
+    return LengthExceeded(None, upload.length or 0)
+
+
 def terminate(upload: Upload) -> None:
     """Delete an upload, finished or not. Problem: `Gone`, or 423 when it is in use."""
     require_remembered(upload)

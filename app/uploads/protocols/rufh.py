@@ -132,7 +132,7 @@ class Rufh:
                 checksum=structured.content_digest(call.headers),
             )
         except refusals.LengthExceeded:
-            # What is longer than its client says is not the file that was meant.
+            # As in service.too_long, but nobody holds the file.
             service.terminate(upload)
             raise
         return Permit(append, opened.token, is_final=is_complete)
