@@ -20,7 +20,7 @@ up: ## Deploy to this machine's own Docker engine (INVENTORY=... for another sit
 	@tools/bootstrap
 	@$(PLAY) playbooks/site.yml
 
-down: ## Remove what `make up` made; data, secrets and images only with PURGE=1
+down: ## Remove what `make up` made; data, secrets and the images it built only with PURGE=1
 	@tools/bootstrap
 	@$(PLAY) playbooks/down.yml --extra-vars down_purge=$(if $(filter 1,$(PURGE)),true,false)
 

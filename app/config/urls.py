@@ -16,6 +16,7 @@ urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("internal/authorize", handoff_views.authorize, name="authorize"),
     path("complete/", handoff_views.complete, name="complete"),
+    path("complete/too-long", append_views.too_long, name="complete-too-long"),
     path("complete/chunk", chunk_views.complete, name="complete-chunk"),
     path("complete/segment", segment_views.complete, name="complete-segment"),
     path("upload", views.upload_page, name="upload"),

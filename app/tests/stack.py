@@ -10,7 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPMessage
@@ -42,17 +42,22 @@ class Reply:
 class Stack:
     """A running nginx and gunicorn."""
 
-    def __init__(self, directory: Path, port: int) -> None:
-        """Take the directory of the sockets and nginx's port."""
+    def __init__(self, directory: Path, port: int, tls_port: int) -> None:
+        """Take the directory of the sockets and nginx's ports; the second one has HTTP/3, too."""
         self.directory = directory
         self.port = port
+        self.tls_port = tls_port
         self.headers: dict[str, str] = {}
         self.nginx: subprocess.Popen[bytes] | None = None
 
     def send(
-        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes | Iterable[bytes] = b"",
+        headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Send a request and return the answer."""
+        """Send a request and return the answer; the length of a body in pieces is not declared."""
         client = HTTPConnection("127.0.0.1", self.port, timeout=START_SECONDS)
         client.request(method, path.removeprefix(f"http://{HOST}"), body, self._headers(headers))
         response = client.getresponse()
@@ -113,9 +118,10 @@ class Stack:
 @contextmanager
 def deployed(directory: Path, **changes: str | None) -> Iterator[Stack]:
     """Run both with their sockets in `directory`, a short path, until the block ends."""
-    port, health = _free_ports(2)
-    (directory / "nginx.conf").write_text(_configuration(directory, port, health))
-    stack = Stack(directory, port)
+    port, tls_port, health = _free_ports(3)
+    _make_certificate(directory)
+    (directory / "nginx.conf").write_text(_configuration(directory, port, tls_port, health))
+    stack = Stack(directory, port, tls_port)
     own = {"UPLOAD_INSECURE_HTTP": "true", "UPLOAD_NGINX_SOCKET": str(directory / "nginx.sock")}
     with gunicorn(directory, **own, **changes):
         stack.start_nginx()
@@ -125,17 +131,36 @@ def deployed(directory: Path, **changes: str | None) -> Iterator[Stack]:
             stack.stop_nginx()
 
 
-def _configuration(directory: Path, port: int, health: int) -> str:
+def _make_certificate(directory: Path) -> None:
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-noenc", "-subj", f"/CN={HOST}", "-addext", f"subjectAltName=DNS:{HOST}"),
+            *("-keyout", directory / "tls.key", "-out", directory / "tls.crt"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+
+
+def _configuration(directory: Path, port: int, tls_port: int, health: int) -> str:
     store = Path(settings.UPLOAD_INCOMING_DIR).parent
     (store / "tmp").mkdir(exist_ok=True)
     text = (CONFIGURATION / "nginx.conf").read_text()
     locations = (CONFIGURATION / "upload_locations.conf").read_text()
     (directory / "upload_locations.conf").write_text(_moved(locations, directory, store))
     text = text.replace("modules/", "/usr/lib/nginx/modules/")
-    text = text.replace("listen 8080 ", f"listen 127.0.0.1:{port} ")
     text = text.replace("listen 127.0.0.1:8089;", f"listen 127.0.0.1:{health};")
     text = text.replace("worker_processes auto;", "worker_processes 2;")
     text = text.replace(" /tmp/", f" {directory}/")
+    # compose.yaml has no TLS; the rest of the server is as it is there.
+    listeners = f"""
+        listen 127.0.0.1:{tls_port} ssl;
+        listen 127.0.0.1:{tls_port} quic reuseport;
+        ssl_certificate {directory}/tls.crt;
+        ssl_certificate_key {directory}/tls.key;
+        listen 127.0.0.1:{port} """
+    text = text.replace("listen 8080 ", listeners)
     return _moved(text.replace(str(CONFIGURATION), str(directory)), directory, store)
 
 

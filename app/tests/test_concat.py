@@ -148,8 +148,9 @@ def test_a_used_part_says_where_it_went(owner: Person) -> None:
     urls = [_part(owner, b"AAA"), _part(owner, b"BB")]
     location = _join(owner, urls).headers["Location"].removeprefix("https://upload.test")
     for answer in (
-        _join(owner, urls),
+        _join(owner, urls[::-1]),
         _join(owner, urls[:1]),
+        _join(owner, [*urls, _part(owner, b"C")]),
         tus.delete(urls[1]),
         tus.patch(urls[1], 2, b"x"),
     ):
@@ -157,6 +158,31 @@ def test_a_used_part_says_where_it_went(owner: Person) -> None:
         assert location in answer.json()["detail"]
     assert tus.head(urls[0]).status_code == 410
     assert Upload.objects.verifying().count() == 1
+
+
+@pytest.mark.parametrize("state", [State.VERIFYING, State.COMPLETE])
+def test_who_lost_the_answer_gets_the_same_file_again(owner: Person, state: State) -> None:
+    urls = [_part(owner, b"AAA"), _part(owner, b"BB")]
+    first = _join(owner, urls)
+    upload = _of(first.headers["Location"])
+    Upload.objects.filter(pk=upload.pk).update(state=state, sha256="0" * 64)
+    again = _join(owner, urls)
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.headers["Location"] == first.headers["Location"]
+    assert again.headers["X-Upload-Relay"] == "1"
+    assert Upload.objects.filter(concat__startswith="final").count() == 1
+
+
+def test_a_list_whose_file_was_deleted_makes_none_again(owner: Person) -> None:
+    urls = [_part(owner, b"AAA"), _part(owner, b"BB")]
+    assert Tus(owner.api).delete(_join(owner, urls).headers["Location"]).status_code == 204
+    assert _join(owner, urls).status_code == 410
+
+
+def test_the_same_list_of_somebody_else_is_404(owner: Person, stranger: Person) -> None:
+    urls = [_part(owner, b"AAA"), _part(owner, b"BB")]
+    assert _join(owner, urls).status_code == 201
+    assert _join(stranger, urls).status_code == 404
 
 
 # What cannot be joined.

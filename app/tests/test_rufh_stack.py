@@ -1,16 +1,19 @@
 """IETF resumable uploads through a real nginx: interruptions, digests, limits, and takeovers."""
 
 import hashlib
+import json
 import random
 import secrets
-from collections.abc import Callable, Iterator
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from http.client import HTTPResponse
 from pathlib import Path
 
 import pytest
 from django.utils import timezone
 
 from tests.conftest import Person
-from tests.rufh import IANA, Rufh, digest
+from tests.rufh import IANA, PARTIAL, Rufh, digest
 from tests.stack import Reply, Stack, deployed, needs_nginx
 from tests.stack_tus import wait_for_writer
 from uploads.models import State, Upload
@@ -45,6 +48,19 @@ def _is_complete(reply: Reply, content: bytes) -> bool:
     assert (reply.status, reply.headers.get_all("Upload-Complete")) == (201, ["?1"]), reply
     upload = Upload.objects.get(pk=reply.headers["Location"].rpartition("/")[2])
     return upload.sha256 == hashlib.sha256(content).hexdigest()
+
+
+def _taken_at(connection: socket.socket) -> int:
+    """Return the offset that a request which was taken over is told, in the draft's words."""
+    response = HTTPResponse(connection)
+    response.begin()
+    assert (response.status, response.headers.get_all("Upload-Complete")) == (409, ["?0"])
+    (offset,) = response.headers.get_all("Upload-Offset", [])
+    problem = json.loads(response.read())
+    assert problem["type"] == f"{IANA}mismatching-upload-offset"
+    assert (problem["expected-offset"], problem["provided-offset"]) == (int(offset), 0)
+    assert "another request has taken this upload over" in problem["detail"]
+    return int(offset)
 
 
 @pytest.mark.parametrize("version", ["6", "8"])
@@ -145,6 +161,34 @@ def test_more_than_was_declared_ends_the_upload(client: Rufh) -> None:
     assert client.state(url).status == 410
 
 
+def _send_chunks(client: Rufh, url: str, bodies: Iterable[bytes]) -> Reply:
+    sent = {**PARTIAL, "Upload-Offset": "0", "Upload-Complete": "?0"}
+    return client.stack.send(
+        "PATCH", url, bodies, {**sent, "Authorization": f"Bearer {client.token}"}
+    )
+
+
+def test_more_than_was_declared_ends_the_upload_when_nobody_knew_it_before(
+    client: Rufh, incoming: Listing
+) -> None:
+    url = _begin(client, Upload_Length="8")
+    reply = _send_chunks(client, url, (b"sequences", b"and more"))
+    assert (reply.status, reply.headers.get_all("Upload-Complete")) == (400, ["?0"])
+    assert f"{IANA}inconsistent-upload-length".encode() in reply.body
+    assert client.state(url).status == 410
+    assert incoming() == []
+
+
+def test_a_body_of_unknown_length_that_reaches_the_limit_leaves_the_upload_open(
+    client: Rufh,
+) -> None:
+    url = _begin(client)
+    piece = bytes(1_000_000)
+    reply = _send_chunks(client, url, (piece for _ in range(MAX_SIZE // len(piece) + 1)))
+    assert (reply.status, reply.headers.get_all("Upload-Complete")) == (413, ["?0"])
+    assert client.offset(url) <= MAX_SIZE
+
+
 def test_a_cancelled_and_an_expired_upload_are_gone(client: Rufh, incoming: Listing) -> None:
     url = _begin(client)
     assert client.cancel(url).status == 204
@@ -181,7 +225,7 @@ def test_who_asks_for_the_offset_ends_the_older_request(client: Rufh) -> None:
         older.sendall(content[:1000])
         wait_for_writer()
         offset = client.offset(url)
-        assert b"Upload-Complete: ?0" in older.recv(4096)
+        assert _taken_at(older) == offset
     reply = client.append(url, offset, content[offset:], complete="?1")
     assert _is_complete(reply, content)
 
@@ -193,11 +237,11 @@ def test_the_newer_of_two_requests_has_the_upload(client: Rufh) -> None:
         older.sendall(content[:1000])
         wait_for_writer()
         reply = client.append(url, 0, content, complete="?1")
-        assert older.recv(12) == b"HTTP/1.1 409"
+        offset = _taken_at(older)
     # What the older request had brought counts, and the newer one is told.
-    if reply.status == 409:
-        offset = int(reply.headers["Upload-Offset"])
-        assert 0 < offset <= 1000
+    if offset:
+        assert (reply.status, reply.headers["Upload-Offset"]) == (409, str(offset))
+        assert f"{IANA}mismatching-upload-offset".encode() in reply.body
         reply = client.append(url, offset, content[offset:], complete="?1")
     assert _is_complete(reply, content)
 

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
 
 from config.problems import Problem, answer
 from uploads import access, cors, handoff, service
@@ -40,14 +41,24 @@ def authorize(request: HttpRequest, asked: handoff.AuthorizeRequest) -> HttpResp
 
 def complete(request: HttpRequest) -> HttpResponse:
     """Take note of an appended body, and answer the client in its protocol."""
-    grant = AppendGrant.read(handoff.read_grant(request.headers))
     body = handoff.read_append(request.POST)
-    call = Call(request=request, method="", target=grant.upload, length=None, content_type="")
-    [adapter] = [known for known in adapters() if known.door == grant.protocol]
+    call, grant, adapter = _granted(request)
 
     def respond() -> HttpResponse:
-        status = service.received(grant.open(), body, is_final=grant.is_final)
+        status = service.received(grant.open(), body, is_final=grant.is_final, door=adapter.door)
         return adapter.complete(call, grant, status)
+
+    return _answer(call, adapter, respond)
+
+
+@csrf_exempt  # the grant is the proof
+@require_POST
+def too_long(request: HttpRequest) -> HttpResponse:
+    """Refuse a body that went past the declared end of its file, of which nginx kept nothing."""
+    call, grant, adapter = _granted(request)
+
+    def respond() -> HttpResponse:
+        raise service.too_long(grant.open(), door=adapter.door)
 
     return _answer(call, adapter, respond)
 
@@ -111,6 +122,13 @@ def _options(call: Call) -> HttpResponse:
             response.headers[name] = value
     cors.allow(call.request, response, _names(lambda adapter: adapter.response_headers))
     return response
+
+
+def _granted(request: HttpRequest) -> tuple[Call, AppendGrant, Adapter]:
+    grant = AppendGrant.read(handoff.read_grant(request.headers))
+    call = Call(request=request, method="", target=grant.upload, length=None, content_type="")
+    [adapter] = [known for known in adapters() if known.door == grant.protocol]
+    return call, grant, adapter
 
 
 def _with_adapter(call: Call, act: Callable[[Adapter], HttpResponse]) -> HttpResponse:

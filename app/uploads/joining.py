@@ -78,7 +78,8 @@ class _LostError(Exception):
 def begin(new: NewUpload, chosen: Sequence[Upload]) -> Upload:
     """Record a file of its owner's parts, in this order; `run` makes it.
 
-    Problem: `Gone`, `Joined`, 409 for a part that is none or not complete, 413 or 507.
+    Who lost the answer and asks again gets the same file. Problem: `Gone`, `Joined`, 409 for a part
+    that is none or not complete, 413 or 507.
     """
     with service.serialised(new.owner):
         # In one order for all, so that two requests do not wait for each other.
@@ -86,6 +87,9 @@ def begin(new: NewUpload, chosen: Sequence[Upload]) -> Upload:
         rows = Upload.objects.filter(pk__in=ids).order_by("pk").select_for_update()
         found = {row.pk: row for row in rows}
         parts = [found[pk] for pk in ids]
+        made = _made_of(parts)
+        if made is not None:
+            return made
         for number, part in enumerate(parts, 1):
             _require_part(number, part)
         length = sum(part.size for part in parts)
@@ -186,6 +190,15 @@ def steps(upload: Upload) -> Generator[Step]:
 def start() -> None:
     """Have the waiting uploads joined by a process of its own, which outlives this one."""
     _joiner.start()
+
+
+def _made_of(parts: Sequence[Upload]) -> Upload | None:
+    """Return the file that exactly these parts went into, in this order; None: there is none."""
+    upload = parts[0].joined_to
+    if upload is None or upload.state not in {State.VERIFYING, State.COMPLETE}:
+        return None
+    used = upload.parts.order_by("position").values_list("pk", flat=True)
+    return upload if list(used) == [part.pk for part in parts] else None
 
 
 def _require_part(number: int, part: Upload) -> None:

@@ -60,6 +60,16 @@ class Door(models.TextChoices):
     SEGMENTS = "segments", "segments"
     PUT = "put", "plain PUT"
 
+    @property
+    def ends_with_its_length(self) -> bool:
+        """Tell whether the last byte completes a file; where not, the client says that it does."""
+        return self is not Door.RUFH
+
+    @property
+    def ends_when_too_long(self) -> bool:
+        """Tell whether a body that goes past the declared length is the end of the upload."""
+        return self is Door.RUFH
+
 
 # Their unfinished uploads have an address of their own, not one below /files/.
 ELSEWHERE: Final = (Door.CHUNKED, Door.SEGMENTS)
@@ -221,11 +231,6 @@ class Upload(models.Model):
     def is_overdue(self, now: datetime) -> bool:
         """Tell whether its time ran out."""
         return self.expires is not None and self.expires <= now
-
-    @property
-    def ends_with_its_length(self) -> bool:
-        """Tell whether the last byte completes it; where not, its client says that it does."""
-        return self.protocol != Door.RUFH
 
     @property
     def stored_path(self) -> str:

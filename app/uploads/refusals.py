@@ -44,15 +44,16 @@ class LengthConflict(Problem):
 class LengthExceeded(Problem):
     """The body goes on after the end of the file."""
 
-    def __init__(self, size: int, length: int) -> None:
-        """Take what there would be and what was declared."""
+    def __init__(self, size: int | None, length: int) -> None:
+        """Take what there would be (None: nobody counted), and what was declared."""
+        found = "more" if size is None else str(size)
         super().__init__(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             "length-exceeded",
             "The upload is longer than it was declared",
-            f"With this request there are {size} bytes, and {length} were declared. Send the rest"
+            f"With this request there are {found} bytes, and {length} were declared. Send the rest"
             " only, or begin a new upload.",
-            numbers={"size": size, "length": length},
+            numbers={"length": length} if size is None else {"size": size, "length": length},
         )
 
 

@@ -194,11 +194,12 @@ def append(  # noqa: PLR0913 - what protocols can say of one body
     )
 
 
-def status(upload: Upload, *, takeover: Takeover | None = None) -> Status:
+def status(upload: Upload, *, takeover: Takeover | None = None, door: Door | None = None) -> Status:
     """Return how far an upload is; with `takeover` durably, and not while somebody writes.
 
     With `takeover`, an upload that has all its bytes is completed, if whoever brought the last of
-    them could not see to it. Problem: `Gone`, 423 when whoever writes does not give way, or 503.
+    them could not see to it; unless by the rules of the `door` (None: its own) its client has to
+    say so. Problem: `Gone`, 423 when whoever writes does not give way, or 503.
     """
     require_remembered(upload)
     _require_sound(upload)
@@ -214,24 +215,28 @@ def status(upload: Upload, *, takeover: Takeover | None = None) -> Status:
     partials.wait_until_free(path, takeover)
     recover(upload)
     offset = partials.offset(path, durable=True)
-    if offset != upload.length or not upload.ends_with_its_length or not path.exists():
+    door = door or Door(upload.protocol)
+    if offset != upload.length or not door.ends_with_its_length or not path.exists():
         return Status(upload, offset)
     body = handoff.ask_for_digest(path, offset, DIGEST_SECONDS)
     with partials.held(path, takeover):
-        return received(upload, body, is_final=False)
+        return received(upload, body, is_final=False, door=door)
 
 
-def received(upload: Upload, file: ReceivedBody, *, is_final: bool) -> Status:
+def received(
+    upload: Upload, file: ReceivedBody, *, is_final: bool, door: Door | None = None
+) -> Status:
     """Take note of what nginx appended; whoever has all bytes is complete, or waits as a part.
 
     The file is held meanwhile: by nginx, until the client has its answer. `is_final`: the client
-    said that this is the end. Problem: `Gone`, `Incomplete`, `DigestMismatch`, which deletes the
-    upload, or 400 when the file is not what nginx says.
+    said that this is the end, and `door` is what it came by (None: the upload's own). Problem:
+    `Gone`, `Incomplete`, `DigestMismatch`, which deletes the upload, or 400 when the file is not
+    what nginx says.
     """
     if upload.state != State.RECEIVING:
         return status(upload)
     length = file.size if upload.length is None and is_final else upload.length
-    is_end = is_final or upload.ends_with_its_length
+    is_end = is_final or (door or Door(upload.protocol)).ends_with_its_length
     if length is None or file.size < length or not is_end:
         storage.verify_partial(file, partials.locate(upload))
         slide(upload)
@@ -242,6 +247,18 @@ def received(upload: Upload, file: ReceivedBody, *, is_final: bool) -> Status:
         _delete(upload)
         raise DigestMismatch(upload.expected_sha256, file.sha256)
     return finish(upload, file)
+
+
+def too_long(upload: Upload, *, door: Door) -> Problem:
+    """Return the refusal of a body that went past the declared length; it may end the upload.
+
+    As with `received`, nginx holds the file meanwhile. Problem: `Gone`.
+    """
+    require_open(upload)
+    if door.ends_when_too_long:
+        # What is longer than its client says is not the file that was meant.
+        _delete(upload)
+    return LengthExceeded(None, upload.length or 0)
 
 
 def terminate(upload: Upload) -> None:

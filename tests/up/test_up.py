@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
+IMAGES = ("upload-base", "nginx-upload", "upload-app")
+EMPTY_ARCHIVE = bytes(10240)
 DIRECTORIES = [Path(p) for p in ("/srv/upload-trial", "/var/lib/upload-trial", "/etc/upload-trial")]
 
 
@@ -37,8 +39,30 @@ def changed(output: str) -> int:
     return int(found[1])
 
 
+def images() -> set[str]:
+    """Return the references of the images that have a name of the kit's."""
+    listed = subprocess.run(
+        ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return {image for image in listed.stdout.split() if image.partition(":")[0] in IMAGES}
+
+
 @pytest.fixture(scope="module")
-def first() -> Iterator[str]:
+def others() -> Iterator[set[str]]:
+    """Images of the names that the kit uses, which this deployment does not make."""
+    names = {f"{name}:of-another-site" for name in IMAGES}
+    for name in names:
+        subprocess.run(
+            ["docker", "import", "--change", "LABEL for=tests/up", "-", name],
+            input=EMPTY_ARCHIVE, capture_output=True, check=True,
+        )  # fmt: skip
+    yield names
+    subprocess.run(["docker", "image", "rm", *names], capture_output=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def first(others: set[str]) -> Iterator[str]:  # noqa: ARG001 - they are there before
     """What the first `make up` printed."""
     make("down", "PURGE=1")
     yield make("up")
@@ -98,3 +122,19 @@ def test_a_purge_leaves_nothing() -> None:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert not containers.stdout
+
+
+@pytest.mark.usefixtures("first")
+def test_a_purge_takes_the_images_that_this_deployment_made_and_no_others(
+    others: set[str],
+) -> None:
+    make("down", "PURGE=1")
+    before = images()
+    assert others <= before
+    make("up")
+    made = images() - before
+    noted = set((DIRECTORIES[2] / "images").read_text().split()) if made else set()
+    assert noted == made
+    make("down", "PURGE=1")
+    assert images() >= before
+    assert not images() & made

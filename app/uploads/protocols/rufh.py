@@ -132,7 +132,7 @@ class Rufh:
                 checksum=structured.content_digest(call.headers),
             )
         except refusals.LengthExceeded:
-            # What is longer than its client says is not the file that was meant.
+            # As in service.too_long, but nobody holds the file.
             service.terminate(upload)
             raise
         return Permit(append, opened.token, is_final=is_complete)
@@ -167,7 +167,7 @@ class Rufh:
 
     def _state(self, call: Call) -> HttpResponse:
         upload = access.to_upload(call.request, call.target, safe=True).upload
-        status = service.status(upload, takeover=Takeover.NOW)
+        status = service.status(upload, takeover=Takeover.NOW, door=self.door)
         response = HttpResponse(status=HTTPStatus.NO_CONTENT)
         _describe(response, status)
         if status.length is not None:

@@ -194,7 +194,7 @@ class Tus:
 
     def _state(self, call: Call) -> HttpResponse:
         upload = access.to_upload(call.request, call.target, safe=True).upload
-        status = service.status(upload, takeover=Takeover.IDLE)
+        status = service.status(upload, takeover=Takeover.IDLE, door=self.door)
         response = _empty(HTTPStatus.OK)
         # Of a file whose parts are being joined tus has no offset.
         if upload.state != State.VERIFYING or not upload.concat:

@@ -16,6 +16,8 @@ static ngx_int_t ngx_http_upload_size_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_upload_offset_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_upload_kept_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_upload_range_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_upload_digest_variable(ngx_http_request_t *r,
@@ -66,6 +68,9 @@ static ngx_http_variable_t  ngx_http_upload_variables[] = {
       0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("upload_file_offset"), NULL, ngx_http_upload_offset_variable,
+      0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("upload_file_kept"), NULL, ngx_http_upload_kept_variable,
       0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("upload_content_range"), NULL, ngx_http_upload_range_variable,
@@ -306,6 +311,33 @@ ngx_http_upload_offset_variable(ngx_http_request_t *r,
 
         v->data = p;
         v->len = ngx_sprintf(p, "%O", file->offset) - p;
+    }
+
+    return NGX_OK;
+}
+
+
+/* where the next append goes on, whatever became of this one */
+
+static ngx_int_t
+ngx_http_upload_kept_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    u_char                 *p;
+    ngx_http_upload_ctx_t  *ctx;
+
+    (void) ngx_http_upload_variable_file(r, v);
+
+    ctx = ngx_http_upload_get_ctx(r);
+
+    if (ctx && !ctx->working && ctx->append && ctx->append->kept >= 0) {
+        p = ngx_pnalloc(r->pool, NGX_OFF_T_LEN);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        v->data = p;
+        v->len = ngx_sprintf(p, "%O", ctx->append->kept) - p;
     }
 
     return NGX_OK;

@@ -27,6 +27,7 @@ upload_append_init(upload_append_t *append, upload_sink_t *sink)
 
     append->sink = sink;
     append->length = -1;
+    append->kept = -1;
     append->checkpoint_fd = -1;
     upload_takeover_init(&append->takeover);
 }
@@ -63,6 +64,13 @@ upload_append_open(upload_append_t *append)
     }
 
     if (append->size != append->offset) {
+
+        /* what a killed writer left is not flushed before it is healed */
+
+        if (append->size == append->checkpoint.offset) {
+            append->kept = append->size;
+        }
+
         return UPLOAD_APPEND_OFFSET;
     }
 
@@ -305,6 +313,7 @@ upload_append_keep(upload_append_t *append)
     upload_sink_t  *sink;
 
     sink = append->sink;
+    append->kept = -1;
 
     if (append->discard) {
 
@@ -343,10 +352,16 @@ upload_append_keep(upload_append_t *append)
 
     if (append->named) {
         err = upload_sink_flush_name(sink, append->path);
-        append->named = err ? 1 : 0;
+        if (err) {
+            return err;
+        }
+
+        append->named = 0;
     }
 
-    return err;
+    append->kept = sink->offset;
+
+    return 0;
 }
 
 

@@ -50,6 +50,7 @@ typedef struct {
     /* the rest is private, and for reading */
     off_t                 size;         /* that the file had when opened */
     off_t                 saved;        /* offset of the last checkpoint */
+    off_t                 kept;         /* durable; -1: unknown, or no file */
     int                   checkpoint_fd;
     unsigned              locked:1;     /* by us */
     unsigned              named:1;      /* a new name has to be flushed, too */

@@ -407,6 +407,7 @@ test_offset(void)
     clean();
     check(begin(&h, 1) == UPLOAD_APPEND_OFFSET);
     check(h.append.size == 0);
+    check(h.append.kept == -1);
     upload_append_close(&h.append);
     check(access(path, F_OK) == -1);
 
@@ -414,6 +415,7 @@ test_offset(void)
 
     check(begin(&h, 0) == UPLOAD_APPEND_OFFSET);
     check(h.append.size == 1000);
+    check(h.append.kept == 1000);
     upload_append_close(&h.append);
     check(begin(&h, 999) == UPLOAD_APPEND_OFFSET);
     check(h.append.size == 1000);
@@ -488,6 +490,10 @@ test_lock(void)
     before_lock = lengthen;
     check(begin(&h, 1000) == UPLOAD_APPEND_OFFSET);
     check(h.append.size == 1010);
+
+    /* nobody knows yet whether these ten are on the disk */
+
+    check(h.append.kept == -1);
     upload_append_close(&h.append);
     check(refused(1010) == 0);
 }
