@@ -1,14 +1,21 @@
-"""A client of IETF resumable uploads: single requests, and whole uploads that are cut midway."""
+"""A client of IETF resumable uploads: single requests, and whole uploads that are cut midway.
+
+Molecule's tests drive it as well, without Django: nothing of the application is imported here.
+"""
+
+from __future__ import annotations
 
 import base64
 import hashlib
-import random
-import socket
-from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import TYPE_CHECKING, Protocol
 
-from tests.stack import Reply, Stack
+if TYPE_CHECKING:
+    import random
+    import socket
+    from collections.abc import Mapping
+    from http.client import HTTPMessage
 
 PARTIAL = {"Content-Type": "application/partial-upload"}
 IANA = "https://iana.org/assignments/http-problem-types#"
@@ -20,11 +27,31 @@ def digest(content: bytes, algorithm: str = "sha-256") -> str:
     return f"{algorithm}=:{base64.b64encode(value).decode()}:"
 
 
+class Reply(Protocol):
+    """An answer of the server."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> HTTPMessage: ...
+    @property
+    def body(self) -> bytes: ...
+
+
+class Server(Protocol):
+    """A way to a server, with TLS or without."""
+
+    def send(self, method: str, path: str, body: bytes, headers: Mapping[str, str], /) -> Reply: ...
+    def begin(
+        self, method: str, path: str, length: int, headers: Mapping[str, str], /
+    ) -> socket.socket: ...
+
+
 @dataclass
 class Rufh:
     """Sends what such a client sends, through a real nginx."""
 
-    stack: Stack
+    stack: Server
     token: str
     version: str = "8"
 

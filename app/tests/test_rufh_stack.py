@@ -13,8 +13,8 @@ import pytest
 from django.utils import timezone
 
 from tests.conftest import Person
-from tests.rufh import IANA, PARTIAL, Rufh, digest
-from tests.stack import Reply, Stack, deployed, needs_nginx
+from tests.rufh import IANA, PARTIAL, Reply, Rufh, digest
+from tests.stack import Stack, deployed, needs_nginx
 from tests.stack_tus import wait_for_writer
 from uploads.models import State, Upload
 

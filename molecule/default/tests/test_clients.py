@@ -10,6 +10,8 @@ import random
 import re
 import secrets
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +80,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         browser.close()
 
 
-@pytest.fixture(params=["tus-js-client", "uppy", "tuspy", "curl"])
+@pytest.fixture(params=["tus-js-client", "uppy", "tuspy", "curl", "curl, HTTP/2"])
 def client(request: pytest.FixtureRequest, site: Site, monkeypatch: pytest.MonkeyPatch) -> Driver:
     """Each client, one after the other."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", site.ca_file)
@@ -86,7 +88,9 @@ def client(request: pytest.FixtureRequest, site: Site, monkeypatch: pytest.Monke
         return Uppy(request.getfixturevalue("page"))
     if request.param == "tus-js-client":
         return TusJsClient({**os.environ, "NODE_EXTRA_CA_CERTS": site.ca_file})
-    return Tuspy() if request.param == "tuspy" else Curl(site.ca_file)
+    if request.param == "tuspy":
+        return Tuspy()
+    return Curl(site.ca_file, "2" if request.param.endswith("HTTP/2") else "1.1")
 
 
 @pytest.fixture
@@ -160,6 +164,17 @@ def checksum(content: bytes) -> str:
     return f"sha256 {base64.b64encode(hashlib.sha256(content).digest()).decode()}"
 
 
+def assert_was_joined(host: Any, outcome: Outcome, parts: int) -> None:
+    """Check that an upload came in that many parts."""
+    upload = outcome.url.rsplit("/", 1)[1]
+    code = (
+        "from uploads.models import Upload;"
+        f"print(Upload.objects.filter(joined_to='{upload}').count())"
+    )
+    shell = f'docker exec upload-app python manage.py shell --no-imports -c "{code}"'
+    assert host.check_output(shell) == str(parts)
+
+
 @pytest.fixture
 def cuts(proxy: CuttingProxy, file: Path) -> Callable[[], int]:
     """Let the proxy cut at random offsets of that file; returns how often it did."""
@@ -179,7 +194,11 @@ def assert_is_whole(host: Any, site: Site, file: Path) -> Callable[[Outcome], No
         assert outcome.status == 0, outcome
         upload = outcome.url.rsplit("/", 1)[1]
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        assert json.loads(site.get(f"/uploads/{upload}").body)["sha256"] == digest
+        record = json.loads(site.get(f"/uploads/{upload}").body)
+        deadline = time.monotonic() + 30
+        while record["state"] == "verifying" and time.monotonic() < deadline:
+            record = json.loads(site.get(f"/uploads/{upload}").body)
+        assert (record["state"], record["sha256"]) == ("complete", digest)
         stored = f"/srv/upload/files/{upload[:2]}/{upload}"
         assert host.check_output(f"sha256sum {stored}").split()[0] == digest
         assert not host.check_output(f"find /srv/upload/incoming -name '{upload}*'")
@@ -206,6 +225,36 @@ def test_a_file_arrives_whole_through_fifty_interruptions(
     assert_is_whole(outcome)
     # It went on with one upload, and did not begin another.
     assert host.check_output(INCOMING) == before
+
+
+@pytest.mark.parametrize("client", ["tus-js-client", "uppy"], indirect=True)
+def test_parallel_parts_make_a_whole_file(
+    host: Any,
+    client: Driver,
+    job: Callable[..., Job],
+    assert_is_whole: Callable[[Outcome], None],
+) -> None:
+    before = host.check_output(INCOMING)
+    outcome = client(job(parts=3))
+    assert_is_whole(outcome)
+    assert_was_joined(host, outcome, parts=3)
+    assert host.check_output(INCOMING) == before
+
+
+@pytest.mark.parametrize("client", ["tus-js-client", "uppy"], indirect=True)
+def test_parallel_parts_make_a_whole_file_through_interruptions(
+    host: Any,
+    client: Driver,
+    job: Callable[..., Job],
+    proxy: CuttingProxy,
+    assert_is_whole: Callable[[Outcome], None],
+) -> None:
+    # All of them before the last part ends: these clients do not repeat the request that joins.
+    proxy.cut_after([10 * LEAST] * 12)
+    outcome = client(job(parts=3, retries=2 * CUTS))
+    assert proxy.cuts == 12
+    assert_is_whole(outcome)
+    assert_was_joined(host, outcome, parts=3)
 
 
 def test_an_upload_that_another_process_began_is_finished(
@@ -296,3 +345,57 @@ def test_the_upload_of_another_user_is_404(
 ) -> None:
     assert client(job(url=begun, endpoint=None, token=stranger)).status == 404
     assert offset(site, begun) == MIB
+
+
+@pytest.fixture
+def held(
+    proxy: CuttingProxy, site: Site, job: Callable[..., Job]
+) -> Iterator[Callable[[Callable[[], None]], Outcome]]:
+    """Stop an upload in its middle, do something, and let it go on: a function of that."""
+
+    def through(interrupt: Callable[[], None]) -> Outcome:
+        proxy.hold_after(2 * MIB)
+        sending = pool.submit(Curl(site.ca_file, "1.1"), job(retries=100_000))
+        assert proxy.holds.wait(60)
+        interrupt()
+        proxy.go_on()
+        return sending.result(180)
+
+    with ThreadPoolExecutor(1) as pool:
+        yield through
+        proxy.go_on()
+
+
+@pytest.mark.parametrize("container", ["upload-nginx", "upload-app"])
+def test_an_upload_goes_on_after_a_restart_of_a_container(
+    host: Any,
+    held: Callable[..., Outcome],
+    assert_is_whole: Callable[[Outcome], None],
+    container: str,
+) -> None:
+    before = host.check_output(INCOMING)
+
+    def restart() -> None:
+        host.check_output(f"docker restart --time 1 {container}")
+
+    assert_is_whole(held(restart))
+    assert host.check_output(INCOMING) == before
+
+
+def test_an_upload_goes_on_after_the_host_was_killed_and_has_booted(
+    host: Any, held: Callable[..., Outcome], assert_is_whole: Callable[[Outcome], None]
+) -> None:
+    def starts() -> list[str]:
+        containers = "docker inspect --format '{{.State.StartedAt}}' upload-nginx upload-app"
+        started = f"cut -d' ' -f22 /proc/1/stat; {containers}"
+        return list(host.check_output(started).splitlines())
+
+    def reboot() -> None:
+        name = host.backend.get_pytest_id().rsplit("/", 1)[1]
+        # Shut down in order, it would wait for this upload until nginx_upload_stop_timeout.
+        subprocess.run(["docker", "restart", "-t", "0", name], check=True, capture_output=True)
+
+    files, before = host.check_output(INCOMING), starts()
+    assert_is_whole(held(reboot))
+    assert host.check_output(INCOMING) == files
+    assert all(now != then for now, then in zip(starts(), before, strict=True))

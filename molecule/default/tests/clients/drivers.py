@@ -28,7 +28,7 @@ class Job:
 
     After `retries` failures the client gives up. When it knows the offset of an empty upload,
     somebody else sends the first `behind` bytes, so that it is wrong. `checksum` is the
-    Upload-Checksum of its PATCH.
+    Upload-Checksum of its PATCH. The file goes in so many `parts` at once, if the client can.
     """
 
     file: str
@@ -38,6 +38,7 @@ class Job:
     retries: int = 0
     behind: int = 0
     checksum: str = ""
+    parts: int = 1
 
     @property
     def authorization(self) -> dict[str, str]:
@@ -123,8 +124,10 @@ class Tuspy:
 class Curl:
     """curl, asked for the offset and run again until all is there."""
 
-    def __init__(self, ca_file: str) -> None:
+    def __init__(self, ca_file: str, version: str) -> None:
+        """Take the CA's file and the version of HTTP, as curl's options spell it."""
         self._ca_file = ca_file
+        self._version = version
 
     def __call__(self, job: Job) -> Outcome:
         """Create the upload, and append to it as often as it takes."""
@@ -165,12 +168,14 @@ class Curl:
         options += ["--upload-file", "-"] if body else []
         result = subprocess.run(
             ["curl", "--silent", "--show-error", "--fail", "--cacert", self._ca_file,
-             "--dump-header", "-", *options, url],
+             f"--http{self._version}", "--dump-header", "-", *options, url],
             stdin=body or subprocess.DEVNULL, capture_output=True, check=False, timeout=300,
         )  # fmt: skip
         reason = result.stderr.decode()
+        head = result.stdout.decode("latin-1")
+        assert not head or f"\nHTTP/{self._version} " in f"\n{head}", head
         if result.returncode == 0:
-            return result.stdout.decode("latin-1"), None
+            return head, None
         found = re.search(r"returned error: ([0-9]{3})", reason)
         return "", Outcome(job.url or "", int(found[1]) if found else -1, reason)
 

@@ -7,6 +7,7 @@ export function options(job, begin) {
     uploadUrl: job.url,
     headers: { Authorization: `Bearer ${job.token}` },
     retryDelays: Array(job.retries).fill(0),
+    parallelUploads: job.parts,
     storeFingerprintForResuming: false,
     async onBeforeRequest(request) {
       if (request.getMethod() !== 'PATCH') return

@@ -25,6 +25,9 @@ class CuttingProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._lock = threading.Lock()
         self._gaps: list[int] = []
+        self._before_hold: int | None = None
+        self._go_on = threading.Event()
+        self.holds = threading.Event()
         self.cuts = 0
 
     @property
@@ -38,6 +41,19 @@ class CuttingProxy:
         with self._lock:
             self._gaps = [*gaps]
             self.cuts = 0
+
+    def hold_after(self, gap: int) -> None:
+        """Pass so many further bytes, then nothing until `go_on`; `holds` is set meanwhile."""
+        with self._lock:
+            self._before_hold = gap
+            self._go_on.clear()
+            self.holds.clear()
+
+    def go_on(self) -> None:
+        """Pass what was held."""
+        with self._lock:
+            self._before_hold = None
+            self._go_on.set()
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -54,11 +70,17 @@ class CuttingProxy:
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        with client, socket.create_connection(self._server) as server:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(client)
+            try:
+                server = stack.enter_context(socket.create_connection(self._server))
+            except OSError:  # it is being restarted: the client finds its connection closed
+                return
             back = threading.Thread(target=self._back, args=(server, client), daemon=True)
             back.start()
             with contextlib.suppress(OSError):
                 while data := client.recv(_PIECE):
+                    self._wait_while_held(len(data))
                     passed = self._allowed(len(data))
                     server.sendall(data[:passed])
                     if passed < len(data):
@@ -72,6 +94,16 @@ class CuttingProxy:
             while data := server.recv(_PIECE):
                 client.sendall(data)
         _end(client)
+
+    def _wait_while_held(self, size: int) -> None:
+        with self._lock:
+            if self._before_hold is None:
+                return
+            self._before_hold -= size
+            if self._before_hold > 0:
+                return
+            self.holds.set()
+        self._go_on.wait()
 
     def _allowed(self, size: int) -> int:
         with self._lock:
