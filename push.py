@@ -874,6 +874,9 @@ class ListeningConnection(HTTPConnection):
     deaf: ClassVar[set[tuple[str, int]]] = set()
     """Servers that do not answer an expectation, so that waiting for it is of no use."""
 
+    stall: ClassVar[float | None] = None
+    """How long the server may take no bytes, where it is not STALL_SECONDS."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Ask urllib3 for large blocks."""
         kwargs["blocksize"] = BLOCK
@@ -930,13 +933,14 @@ class ListeningConnection(HTTPConnection):
             return
         view = memoryview(data)
         while view:
-            readable, writable, _ = select.select([self.sock], [self.sock], [], STALL_SECONDS)
+            patience = self.stall or STALL_SECONDS
+            readable, writable, _ = select.select([self.sock], [self.sock], [], patience)
             if readable and self._answered():
                 raise BrokenPipeError
             if not readable and not writable:
                 raise PushError(
                     Exit.NETWORK,
-                    f"{self.host} took no bytes for {STALL_SECONDS:g} seconds: check the network "
+                    f"{self.host} took no bytes for {patience:g} seconds: check the network "
                     "and run again.",
                 )
             try:
@@ -2573,6 +2577,8 @@ def add_sending_options(parser: argparse.ArgumentParser) -> None:
         "when a proxy wants less; PUSH_REQUEST_SIZE")  # fmt: skip
     add("--retry-for", metavar="TIME", help="how long to try again without progress, like 90, 10m "
         "or 2h; PUSH_RETRY_FOR (default: 10m)")  # fmt: skip
+    add("--timeout", metavar="TIME", help="how long the server may take no bytes before the "
+        "connection counts as broken; PUSH_TIMEOUT (default: 60)")  # fmt: skip
     add("--name", metavar="NAME", help="name of what comes from stdin; PUSH_NAME (default: stdin)")
     add("--form", action="store_true", help="send a form, which cannot be resumed; PUSH_FORM=1")
 
@@ -2635,6 +2641,8 @@ def checked_jobs(value: str | None) -> int:
 def manner_of(options: argparse.Namespace, settings: Settings, total: int | None) -> Manner:
     """Gather how files are to be sent."""
     size = checked_size(value_of(options, "request_size"), "--request-size")
+    timeout = value_of(options, "timeout")
+    ListeningConnection.stall = checked_time(timeout, 0, "--timeout") or None
     return Manner(
         settings=settings,
         progress=Progress(total, quiet=is_set(options, "quiet")),
