@@ -11,7 +11,7 @@ same. Memory use does not depend on sizes. The server decides before a body is s
 100-continue), so a refusal costs no traffic.
 
 In this file: numbers, words, settings, local files, progress, HTTP, failures, what is remembered
-of uploads, patience, tus, forms, many files, verbs, the command line.
+of uploads, patience, tus, forms, many files, verbs, downloads, signing in, doctor, command line.
 """
 
 from __future__ import annotations
@@ -20,11 +20,14 @@ import argparse
 import base64
 import configparser
 import email.utils
+import getpass
 import glob
 import hashlib
 import http.client
+import importlib.util
 import io
 import json
+import netrc
 import os
 import queue
 import random
@@ -34,16 +37,20 @@ import shutil
 import socket
 import ssl
 import stat
+import subprocess
 import sys
+import tempfile
+import textwrap
 import threading
 import time
 from collections import deque
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Callable, ClassVar, NoReturn, TypeVar, Union
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -207,6 +214,37 @@ RECORD_SECONDS = 5.0
 
 NOTE_LEAST = 1 << 30
 """Bytes that take long enough to read that people want to know why nothing is sent."""
+
+ASK_SECONDS = 20.0
+"""How long small requests are tried again."""
+
+TOKENS = "/accounts/token"
+"""Where tokens are made for a password, and withdrawn."""
+
+TOKEN_PREFIX = "dnu_"  # noqa: S105 - the public part of a token
+"""What tokens begin with; another password in ~/.netrc is somebody else's."""
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+SAMPLE_BYTES = 50 * BLOCK
+SAMPLE_CUT = 25 * BLOCK
+SAMPLE_SLOW = 4 * BLOCK
+SAMPLE_PIECE = 1 << 14
+SAMPLE_NAME = {"filename": "push-doctor.tmp"}
+"""What the doctor sends: in all, before it cuts, slowly, and in what pieces then."""
+
+TRICKLE_SECONDS = 65.0
+"""Longer than the 60 s after which many proxies cut a request."""
+
+ANNOUNCE_MOST = 32 << 20
+"""Bytes without a token that the doctor sends before it gives up on a refusal."""
+
+CEILINGS = (10**6, 10**7, 10**8, 10**9, 10**10, 10**11, 10**12)
+"""Sizes of requests that the doctor announces."""
+
+CERTIFICATE_DAYS = 14
+HTTP2_LEAST = 0.5
+"""What the doctor warns below: days of a certificate, and speed of HTTP/2 to that of HTTP/1.1."""
 
 POLL_FIRST = 0.1
 POLL_MOST = 3.0
@@ -482,6 +520,7 @@ def load_settings(options: argparse.Namespace) -> Settings:
         if token and checked_host(home).lower() != host.lower():
             withheld = f"the token in {token.origin} is for {home} and was not sent to {host}"
             token = None
+    token = token or netrc_token(host) or kept_token(host, port)
     ca_file = checked_ca_file(ca_path) if ca_path and schema == "https" else None
     return Settings(host, port, schema, ca_file, token, withheld)
 
@@ -1255,8 +1294,8 @@ def busy(answer: Answer, settings: Settings, _: Subject) -> PushError:
 def unauthorized(answer: Answer, settings: Settings, _: Subject) -> PushError:
     """Explain a 401: what was sent as a token, and how to get one that works."""
     remedy = (
-        "ask the server's operator for one and give it with --token-file, PUSH_TOKEN or "
-        "`token` in push.conf"
+        f"run `{PROGRAM} login`, or ask the server's operator for one and give it with "
+        "--token-file, PUSH_TOKEN or `token` in push.conf"
     )
     if settings.token:
         sentence = (
@@ -1662,6 +1701,14 @@ TUS_VERSION = "1.0.0"
 TUS_TYPE = "application/offset+octet-stream"
 
 
+TUS_HEADERS = {
+    "Tus-Resumable": TUS_VERSION,
+    "Content-Type": TUS_TYPE,
+    "Upload-Length": "1000000000000",
+}
+FORM_HEADERS = {"Content-Type": "multipart/form-data; boundary=push-doctor"}
+
+
 class GoneError(Exception):
     """The server knows nothing of an upload any more."""
 
@@ -1710,7 +1757,7 @@ class Tus:
             raise refusal(answer, self._settings, self._subject)
         return offset, answer.header("Upload-Length") == offset
 
-    def patch(self, path: str, offset: int, body: Body | Memory, **headers: str) -> Answer:
+    def patch(self, path: str, offset: int, body: Body | Memory | Sample, **headers: str) -> Answer:
         """Append a body, and return the answer, whichever it is."""
         return self._call(
             "PATCH",
@@ -2482,6 +2529,776 @@ def send_all(
         side_by_side([work] * at_once, turns.stop)
 
 
+# ---- other verbs ---------------------------------------------------------------------------------
+
+
+def ask(
+    settings: Settings,
+    method: str,
+    path: str,
+    *,
+    what: str,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+) -> Answer:
+    """Send one small request, with a few tries. PushError: it was not done."""
+
+    def once() -> Answer:
+        answer = wire.request(method, path, headers, body)
+        if not answer.good:
+            raise refused(answer, settings, what)
+        return answer
+
+    with closing(Wire(settings)) as wire:
+        return Patience(ASK_SECONDS, nothing).until(once)
+
+
+def refused(answer: Answer, settings: Settings, what: str) -> PushError:
+    """Explain an answer to something else than an upload."""
+    if answer.document.get("type") == "urn:upload:password":
+        return PushError(
+            Exit.AUTH, "The user name or the password is wrong: run it again.", status=answer.status
+        )
+    if answer.status == http.HTTPStatus.UNAUTHORIZED:
+        return unauthorized(answer, settings, StreamInput())
+    kinds = {403: Exit.AUTH, 429: Exit.NETWORK}
+    failed = Exit.SERVER if answer.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR else Exit.REFUSED
+    said = f"(status {answer.status} {answer.phrase}){answer.aside}"
+    return PushError(
+        kinds.get(answer.status, failed),
+        f"{settings.base} did not {what} {said}: check what you asked for, and run again.",
+        again=answer.status in BUSY,
+        after=retry_after(answer),
+        status=answer.status,
+    )
+
+
+def stored_uploads(settings: Settings, **chosen: str) -> Iterator[dict[str, Any]]:
+    """Go through the finished files of the token's account, newest first."""
+    path: str | None = f"/uploads/?{urlencode(chosen)}" if chosen else "/uploads/"
+    while path:
+        page = ask(settings, "GET", path, what="list uploads").document
+        uploads = page.get("uploads")
+        if not isinstance(uploads, list):
+            raise PushError(
+                Exit.SERVER,
+                f"{settings.base} has no list for programs: check that it is an upload server of "
+                "this version.",
+            )
+        yield from uploads
+        path = page.get("next")
+
+
+def find_upload(settings: Settings, wanted: str) -> dict[str, Any]:
+    """Find the one upload that a name, an id or an address means."""
+    found = re.search(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", wanted)
+    if found:
+        what = f"find the upload {found[0]}"
+        return ask(settings, "GET", f"/uploads/{found[0]}", what=what).document
+    named = list(stored_uploads(settings, name=wanted))
+    if len(named) != 1:
+        count = f"{len(named)} files are" if named else "no file is"
+        ids = "".join(f" {one_line(str(upload.get('id')))}" for upload in named[:9])
+        raise PushError(
+            Exit.REFUSED,
+            f"On {settings.base} {count} called {one_line(wanted)}: see `{PROGRAM} ls`"
+            + (f", and give an id:{ids}." if named else "."),
+        )
+    return named[0]
+
+
+def run_ls(options: argparse.Namespace) -> Exit:
+    """List what is stored."""
+    settings = load_settings(options)
+    chosen = {"name": options.name} if options.name else {}
+    for upload in stored_uploads(settings, **chosen):
+        if is_set(options, "json"):
+            print(json.dumps(upload))
+        else:
+            size, sha256 = human(int(upload["size"])), str(upload["sha256"])[:12]
+            time_ = one_line(str(upload.get("created", "")))[:16].replace("T", " ")
+            print(f"{upload['id']}  {time_:16}  {size:>10}  {sha256}  {one_line(upload['name'])}")
+    return Exit.DONE
+
+
+def run_rm(options: argparse.Namespace) -> Exit:
+    """Delete stored files."""
+    settings = load_settings(options)
+    for wanted in options.upload:
+        upload = find_upload(settings, wanted)
+        ask(
+            settings,
+            "DELETE",
+            FILES + str(upload["id"]),
+            what=f"delete {one_line(wanted)}",
+            headers={"Tus-Resumable": TUS_VERSION},
+        )
+        if is_set(options, "json"):
+            print(json.dumps({"deleted": upload["id"], "name": upload["name"]}))
+        elif not is_set(options, "quiet"):
+            print(f"Deleted: {upload['id']} {one_line(upload['name'])}")
+    return Exit.DONE
+
+
+def run_verify(options: argparse.Namespace) -> Exit:
+    """Check that files which are there are what the server has, without sending anything."""
+    settings = load_settings(options)
+    jobs = jobs_of(options.file, None)
+    require_readable(jobs)
+    progress = Progress(total_of(jobs), quiet=is_set(options, "quiet"))
+    outcomes = Outcomes(options, progress, len(jobs))
+    for job in jobs:
+        try:
+            outcomes.add(job, verify(settings, job, progress))
+        except PushError as error:  # noqa: PERF203 - one bad file does not end it
+            outcomes.add(job, error)
+    outcomes.write_checksums()
+    return outcomes.code
+
+
+def verify(settings: Settings, job: Job, progress: Progress) -> Receipt:
+    """Compare a file with what is stored under its name, or else anywhere."""
+    if job.path is None:
+        raise usage("Standard input cannot be verified: name a file.")
+    start = time.monotonic()
+    with LocalFile(job.path) as file:
+        digest = digest_of(file, progress)
+        same = next(stored_uploads(settings, sha256=digest), None)
+        if same:
+            document = {"detail": "Upload Verified", "uploads": [same]}
+            answer = Answer(http.HTTPStatus.OK, "OK", {}, json.dumps(document).encode())
+            return verified(answer, job, file.size, digest, settings, start=start)
+        other = next(stored_uploads(settings, name=job.names["filename"]), None)
+    has = f"has {one_line(str(other['sha256']))} under that name" if other else "has no such file"
+    raise PushError(
+        Exit.VERIFICATION,
+        f"{file.shown} has the SHA-256 {digest} and {settings.base} {has}: send it again.",
+    )
+
+
+def digest_of(file: LocalFile, progress: Progress) -> str:
+    """Read a file and return its SHA-256."""
+    digest = hashlib.sha256()
+    done = 0
+    while done < file.size:
+        block = file.read_at(done, BLOCK)
+        digest.update(block)
+        done += len(block)
+        progress.update(done, file.path)
+    return digest.hexdigest()
+
+
+# ---- downloads -----------------------------------------------------------------------------------
+
+
+class Download:
+    """One stored file on its way here, into NAME.part until its SHA-256 is right."""
+
+    def __init__(self, manner: Manner, upload: Mapping[str, Any], target: Path) -> None:
+        """Take what is stored, and where it goes."""
+        self._manner = manner
+        self._upload = upload
+        self._target = target
+        self._part = target.with_name(f"{target.name}.{str(upload['id'])[:8]}.part")
+        self._digest = hashlib.sha256()
+        self._done = 0
+
+    def run(self) -> None:
+        """Fetch what is missing, check the whole, and give it its name."""
+        size, sha256 = int(self._upload["size"]), str(self._upload["sha256"])
+        try:
+            with self._part.open("a+b") as file, closing(Wire(self._manner.settings)) as wire:
+                self._read_again(file, size)
+                patience = self._manner.patience()
+                while self._done < size:
+                    before = self._done
+                    try:
+                        self._fetch(wire, file, size)
+                    except PushError as error:
+                        wire.close()
+                        if self._done > before:
+                            patience.progressed()
+                        patience.failed(error)
+                file.flush()
+                os.fsync(file.fileno())
+            if self._digest.hexdigest() != sha256:
+                self._part.unlink()
+                raise PushError(
+                    Exit.VERIFICATION,
+                    f"What came of {one_line(str(self._upload['name']))} has another SHA-256 than "
+                    f"{sha256}, and was removed: run again.",
+                )
+            self._part.replace(self._target)
+        except OSError as error:
+            raise local(
+                f"{self._target} cannot be written: {reason(error)}; check its path and the space."
+            ) from None
+
+    def _read_again(self, file: IO[bytes], size: int) -> None:
+        """Hash what an earlier run brought."""
+        file.seek(0)
+        for block in iter(lambda: file.read(BLOCK), b""):
+            self._digest.update(block)
+            self._done += len(block)
+        if self._done > size:
+            file.truncate(0)
+            self._digest, self._done = hashlib.sha256(), 0
+
+    def _fetch(self, wire: Wire, file: IO[bytes], size: int) -> None:
+        settings = self._manner.settings
+        path = f"/uploads/{self._upload['id']}/download"
+        headers = {"Range": f"bytes={self._done}-", "Accept": "*/*"}
+        with wire.open("GET", path, headers, seconds=STALL_SECONDS) as response:
+            answer = answer_of(response)
+            if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
+                raise refused(answer, settings, "send the rest of the file")
+            try:
+                while self._done < size:
+                    block = response.raw.read(min(BLOCK, self._manner.rate.block))
+                    if not block:
+                        raise PushError(
+                            Exit.NETWORK,
+                            f"{settings.base} closed the connection in the middle of the file: "
+                            "run again to go on.",
+                            again=True,
+                        )
+                    self._manner.rate.wait(len(block))
+                    file.write(block)
+                    self._digest.update(block)
+                    self._done += len(block)
+                    self._manner.progress.update(self._done)
+            except urllib3.exceptions.HTTPError as error:
+                trouble = connection_trouble(error, settings, sent=False)
+                trouble.again = True
+                raise trouble from None
+
+
+def run_get(options: argparse.Namespace) -> Exit:
+    """Fetch a stored file, and check it."""
+    settings = load_settings(options)
+    upload = find_upload(settings, options.upload)
+    target = Path(options.output or safe_name(str(upload["name"])))
+    if target.is_dir():
+        target /= safe_name(str(upload["name"]))
+    if target.exists() and not options.force:
+        raise local(f"{target} exists: remove it, or give another name with --output, or --force.")
+    manner = manner_of(options, settings, int(upload.get("size", 0)))
+    start = time.monotonic()
+    try:
+        Download(manner, upload, target).run()
+    finally:
+        manner.progress.end()
+    seconds = time.monotonic() - start
+    size, sha256 = int(upload["size"]), str(upload["sha256"])
+    receipt = Receipt(
+        str(target), 200, "Download Complete", str(target), size, sha256, upload["url"], seconds
+    )
+    if is_set(options, "json"):
+        print(json.dumps(receipt.document()))
+    elif not is_set(options, "quiet"):
+        print(receipt)
+    return Exit.DONE
+
+
+def safe_name(name: str) -> str:
+    """Return the last part of a name that the server says: it must not choose the directory."""
+    last = re.split(r"[/\\]", name)[-1]
+    if last in {"", ".", ".."} or not last.isprintable():
+        raise usage(f"The file is called {one_line(name)}: give it a name with --output.")
+    return last
+
+
+# ---- signing in ----------------------------------------------------------------------------------
+
+
+def run_login(options: argparse.Namespace) -> Exit:
+    """Get a token for a password, and keep it for this host."""
+    settings = load_settings(options)
+    if settings.schema == "http" and settings.host not in LOOPBACK:
+        raise usage("A password is not sent over plain http: use --schema https.")
+    username = options.user or input_line(f"User name on {settings.host}: ")
+    name = f"{PROGRAM} on {socket.gethostname()[:40]} {time.strftime('%Y-%m-%d %H:%M:%S')}"
+    said = {"username": username, "password": read_password(settings), "name": name}
+    answer = ask(
+        replace(settings, token=None),
+        "POST",
+        TOKENS,
+        what="give a token",
+        headers={"Content-Type": "application/json"},
+        body=json.dumps(said).encode(),
+    )
+    token = checked_token(str(answer.document.get("token", "")), settings.base)
+    where = keep_token(settings, token, username)
+    print(f"Signed in to {settings.base} as {one_line(username)}; the token is in {where}.")
+    return Exit.DONE
+
+
+def run_logout(options: argparse.Namespace) -> Exit:
+    """Withdraw the kept token, and forget it."""
+    settings = load_settings(options)
+    token = kept_token(settings.host, settings.port)
+    if token is None:
+        raise PushError(Exit.AUTH, f"There is no token for {settings.base}: nothing to sign out.")
+    try:
+        ask(replace(settings, token=token), "DELETE", TOKENS, what="withdraw the token")
+    except PushError as error:
+        # One that the server does not know any more is as good as withdrawn.
+        if error.status != http.HTTPStatus.UNAUTHORIZED:
+            raise
+    forget_token(settings)
+    print(f"Signed out of {settings.base}.")
+    return Exit.DONE
+
+
+def input_line(prompt: str) -> str:
+    """Ask on the terminal."""
+    print(prompt, end="", file=sys.stderr, flush=True)
+    line = sys.stdin.readline().strip()
+    if not line:
+        raise usage("No user name was given: use --user NAME.")
+    return line
+
+
+def read_password(settings: Settings) -> str:
+    """Ask for the password without showing it; a script gives it on stdin."""
+    if sys.stdin.isatty():
+        return getpass.getpass(f"Password on {settings.host}: ", stream=sys.stderr)
+    return sys.stdin.readline().rstrip("\n")
+
+
+def service_of(host: str, port: int) -> str:
+    """Return what a kept token is called."""
+    return f"{PROGRAM} {host}:{port}"
+
+
+def token_path(host: str, port: int) -> Path:
+    """Return where a token is kept without a keyring."""
+    home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    name = re.sub(r"[^\w.-]", "_", f"{host}_{port}")
+    return Path(home).expanduser() / "push" / "tokens" / name
+
+
+def keyring_of() -> Any:
+    """Return the keyring module when it is there and has a store of its own; None else."""
+    if importlib.util.find_spec("keyring") is None:
+        return None
+    try:
+        keyring: Any = importlib.import_module("keyring")
+        return keyring if keyring.get_keyring().priority >= 1 else None
+    except Exception:  # noqa: BLE001 - what is broken is not used
+        return None
+
+
+def keep_token(settings: Settings, token: Token, username: str) -> str:
+    """Store a token, in the keyring or in a file, and say where it is."""
+    keyring = keyring_of()
+    if keyring:
+        keyring.set_password(service_of(*settings.address), "token", token.secret)
+        return f"the keyring, for {one_line(username)}"
+    path = token_path(*settings.address)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new = path.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w", encoding="ascii") as file:  # noqa: PTH123 - a descriptor
+            file.write(token.secret + "\n")
+        new.replace(path)
+    except OSError as error:
+        raise local(f"The token cannot be kept in {path}: {reason(error)}.") from None
+    return str(path)
+
+
+def kept_token(host: str, port: int) -> Token | None:
+    """Return the token that `login` kept for this host."""
+    path = token_path(host, port)
+    if path.exists():
+        return token_from_file(path)
+    keyring = keyring_of()
+    secret = keyring.get_password(service_of(host, port), "token") if keyring else None
+    return checked_token(secret, "the keyring") if secret else None
+
+
+def netrc_token(host: str) -> Token | None:
+    """Return the password that ~/.netrc ($NETRC) has for this host, which is a token."""
+    path = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
+    if not path.exists():
+        return None
+    try:
+        found = netrc.netrc(path).hosts.get(host)
+    except (OSError, netrc.NetrcParseError):
+        raise usage(f"{path} cannot be read as a netrc file: mend it.") from None
+    if not found or not found[2].startswith(TOKEN_PREFIX):
+        return None
+    _, shared = read_small(path, "The netrc file")
+    if shared:
+        raise shared_token(path)
+    return checked_token(found[2], str(path))
+
+
+def forget_token(settings: Settings) -> None:
+    """Remove a kept token."""
+    token_path(*settings.address).unlink(missing_ok=True)
+    keyring = keyring_of()
+    if keyring:
+        with suppress(Exception):
+            keyring.delete_password(service_of(*settings.address), "token")
+
+
+# ---- doctor --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found, and what would mend it."""
+
+    state: str
+    """ok, warn, fail or skipped."""
+    text: str
+    remedy: str = ""
+    code: Exit = Exit.REFUSED
+
+
+class CutShortError(Exception):
+    """The doctor stops in the middle of a body, as a bad network does."""
+
+
+class Sample:
+    """The doctor's body: one MiB over and over, slow and cut where that is wanted."""
+
+    def __init__(
+        self, size: int, *, begin: int = 0, cut: int | None = None, seconds: float = 0
+    ) -> None:
+        """Take where in the sample it begins, and how long it is to take."""
+        self.size = self.len = size
+        self._begin = begin
+        self._cut = cut
+        self._pause = seconds / max(1, size // SAMPLE_PIECE)
+        self._piece = SAMPLE_PIECE if seconds else BLOCK
+
+    def read(self, size: int) -> bytes:
+        """Read the next block."""
+        done = self.size - self.len
+        if self._cut is not None and done >= self._cut:
+            raise CutShortError
+        time.sleep(self._pause)
+        at = (self._begin + done) % BLOCK
+        block = sample_block()[at : at + min(size, self.len, self._piece)]
+        self.len -= len(block)
+        return block
+
+
+@lru_cache(maxsize=1)
+def sample_block() -> bytes:
+    """Return a MiB that nothing on the way can compress."""
+    return os.urandom(BLOCK)
+
+
+class Doctor:
+    """Tests a deployed server from the outside, one question after the other."""
+
+    def __init__(self, settings: Settings, trickle: float) -> None:
+        """Take where, as whom, and how long the slow upload lasts."""
+        self._settings = settings
+        self._nobody = replace(settings, token=None)
+        self._trickle = trickle
+        self._made: list[str] = []
+        self._offset = 0
+
+    def run(self, heard: Callable[[str, Finding], None]) -> None:
+        """Do all checks; after one that is the ground of others fails, these are skipped."""
+        ground = True
+        for name, check in self._checks():
+            if not ground and check != self._clean_up:
+                heard(name, Finding("skipped", "needs what failed above"))
+                continue
+            finding = self._guarded(check)
+            heard(name, finding)
+            if finding.state == "fail" and check in {self._dns, self._connection, self._sign_in}:
+                ground = False
+
+    def _checks(self) -> list[tuple[str, Callable[[], Finding]]]:
+        return [
+            ("name", self._dns),
+            ("connection", self._connection),
+            ("auth before body", self._refusal),
+            ("size of a form", lambda: self._ceiling("/upload")),
+            ("size of an append", lambda: self._ceiling(FILES)),
+            ("token", self._sign_in),
+            ("streaming", self._streaming),
+            ("slow upload", self._slow),
+            ("resume and hash", self._resume),
+            ("HTTP/2", self._http2),
+            ("clean-up", self._clean_up),
+        ]
+
+    def _guarded(self, check: Callable[[], Finding]) -> Finding:
+        try:
+            return check()
+        except PushError as error:
+            return Finding("fail", str(error), code=error.code)
+        except GoneError:
+            return Finding(
+                "fail",
+                "the upload is not there any more",
+                "see that all requests reach one server, and look at its log",
+                Exit.SERVER,
+            )
+
+    def _dns(self) -> Finding:
+        host = self._settings.host
+        try:
+            found = socket.getaddrinfo(host, self._settings.port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            remedy = "check the spelling, and the zone of the name"
+            return Finding("fail", f"{host}: {reason(error)}", remedy, Exit.NETWORK)
+        return Finding("ok", f"{host} is {', '.join(sorted({str(a[4][0]) for a in found}))}")
+
+    def _connection(self) -> Finding:
+        if self._settings.schema == "http":
+            with closing(Wire(self._settings)) as wire:
+                wire.request("OPTIONS", FILES)
+            state = "ok" if self._settings.host in LOOPBACK else "warn"
+            return Finding(state, "plain http, so tokens can be read on the way", "use https")
+        with closing(Wire(self._settings)) as wire:
+            wire.request("OPTIONS", FILES)
+        return self._tls()
+
+    def _tls(self) -> Finding:
+        """Look at a connection that requests found good: its version, and how long it stays so."""
+        trusted = authorities(self._settings)
+        context = ssl.create_default_context(cafile=trusted if isinstance(trusted, str) else None)
+        try:
+            raw = socket.create_connection(self._settings.address, CONNECT_SECONDS)
+            with raw, context.wrap_socket(raw, server_hostname=self._settings.host) as sock:
+                version, certificate = sock.version(), sock.getpeercert() or {}
+        except OSError as error:
+            return Finding("skipped", f"no direct connection ({one_line(str(error), 60)})")
+        end = ssl.cert_time_to_seconds(str(certificate.get("notAfter")))
+        days = int((end - time.time()) / 86400)
+        text = f"{version}, the chain is trusted, the certificate is good for {days} days"
+        if days < CERTIFICATE_DAYS:
+            return Finding("warn", text, "renew the certificate, and see why that is not automatic")
+        if version != "TLSv1.3":
+            return Finding("warn", text, "turn TLS 1.3 on")
+        return Finding("ok", text)
+
+    def _refusal(self) -> Finding:
+        """Announce a GB without a token: the refusal must come at once."""
+        worst = 0
+        for path in ("/upload", FILES):
+            answer, sent = self._announce(path, 10**9)
+            if answer is None:
+                return Finding(
+                    "fail",
+                    f"{human(sent)} of 1 GB went to {path} and nobody refused them",
+                    "let the proxy ask the server before it takes the body (no request buffering)",
+                    Exit.SERVER,
+                )
+            if answer.status == http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+                return Finding("skipped", "a hop refuses 1 GB by its size, see below")
+            if answer.status not in {401, 403}:
+                return Finding(
+                    "fail",
+                    f"{path} answers {answer.status} to somebody without a token",
+                    "see that upload_authorize is set there, and that nothing else answers",
+                    Exit.SERVER,
+                )
+            worst = max(worst, sent)
+        return Finding("ok", f"1 GB without a token is refused after {human(worst)}")
+
+    def _ceiling(self, path: str) -> Finding:
+        """Announce larger and larger bodies without a token: a hop says 413, the server 401."""
+        for size in CEILINGS:
+            answer, _ = self._announce(path, size)
+            if answer is None:
+                return Finding("skipped", "a hop takes bodies before anybody is asked")
+            if answer.status == http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+                by = one_line(answer.headers.get("Server", "a hop without a name"), 60)
+                return Finding(
+                    "warn",
+                    f"a request of {human(size)} is refused by {by}",
+                    "raise the body limit of that hop (client_max_body_size); by tus "
+                    f"{PROGRAM} sends smaller requests meanwhile",
+                )
+        return Finding("ok", f"no hop refuses a request of {human(CEILINGS[-1])}")
+
+    def _announce(self, path: str, size: int) -> tuple[Answer | None, int]:
+        """Begin a request without a token; return the answer, if one comes early, and the bytes."""
+        headers = FORM_HEADERS if path == "/upload" else TUS_HEADERS
+        body = Sample(size, cut=min(ANNOUNCE_MOST, size - 1))
+        with closing(Wire(self._nobody)) as wire:
+            try:
+                answer = wire.request("POST", path, headers, body, expect=True)
+            except CutShortError:
+                return None, body.size - body.len
+        return answer, body.size - body.len
+
+    def _sign_in(self) -> Finding:
+        with closing(Wire(self._settings)) as wire:
+            if not speaks_tus(wire):
+                return Finding(
+                    "fail", "tus is not offered at /files/", "upgrade the server", Exit.SERVER
+                )
+            path = Tus(wire, self._settings, StreamInput()).create(SAMPLE_BYTES, SAMPLE_NAME)
+        self._made.append(path)
+        return Finding("ok", "the token may upload")
+
+    def _streaming(self) -> Finding:
+        """Send 25 MB, cut, and ask how much is there."""
+        body = Sample(SAMPLE_BYTES, cut=SAMPLE_CUT)
+        with closing(Wire(self._settings)) as wire, suppress(CutShortError):
+            Tus(wire, self._settings, StreamInput()).patch(self._made[0], 0, body)
+        self._ask_offset()
+        text = f"{human(self._offset)} of {human(SAMPLE_CUT)} were there after a cut"
+        if self._offset < SAMPLE_CUT // 2:
+            return Finding(
+                "warn",
+                f"{text}: a hop buffers bodies",
+                "turn request buffering off there (proxy_request_buffering off)",
+            )
+        return Finding("ok", text)
+
+    def _slow(self) -> Finding:
+        """Send a little for longer than the 60 s after which many proxies cut."""
+        if not self._trickle:
+            return Finding("skipped", "not asked for (--trickle 0)")
+        body = Sample(SAMPLE_SLOW, begin=self._offset, seconds=self._trickle)
+        try:
+            self._append(body)
+        except PushError as error:
+            self._ask_offset()
+            return Finding(
+                "warn",
+                f"a request was cut within {self._trickle:g} s: {error}",
+                f"raise the hop's timeout for request bodies; {PROGRAM} sends shorter requests "
+                "meanwhile",
+            )
+        return Finding("ok", f"a request of {self._trickle:g} s went through")
+
+    def _resume(self) -> Finding:
+        """Send the rest, and compare the digests."""
+        self._append(Sample(SAMPLE_BYTES - self._offset, begin=self._offset))
+        with closing(Wire(self._settings)) as wire:
+            theirs = Tus(wire, self._settings, StreamInput()).describe(self._made[0]).get("sha256")
+        ours = hashlib.sha256(sample_block() * (SAMPLE_BYTES // BLOCK)).hexdigest()
+        if theirs != ours:
+            remedy = "do not use this server until that is explained: look at its log and its disk"
+            return Finding("fail", "the SHA-256 is another one", remedy, Exit.VERIFICATION)
+        return Finding("ok", f"{human(SAMPLE_BYTES)} in pieces have the right SHA-256")
+
+    def _http2(self) -> Finding:
+        if self._settings.schema == "http":
+            return Finding("skipped", "needs https")
+        curl = shutil.which("curl")
+        if not curl or "HTTP2" not in output_of([curl, "--version"]):
+            return Finding("skipped", "needs a curl with HTTP/2")
+        first, second = self._curl(curl, "--http1.1"), self._curl(curl, "--http2")
+        if not first or not second:
+            return Finding("warn", "curl did not get through", "try it by hand: docs/protocols.md")
+        text = f"HTTP/1.1 {human(int(first))}/s, HTTP/2 {human(int(second))}/s"
+        if second < first * HTTP2_LEAST:
+            return Finding(
+                "warn", text, "raise http2_body_preread_size and client_body_buffer_size"
+            )
+        return Finding("ok", text)
+
+    def _curl(self, curl: str, version: str) -> float:
+        """Send a file with curl, and return the bytes a second; 0: it failed."""
+        settings = self._settings
+        with tempfile.NamedTemporaryFile() as file:
+            for _ in range(SAMPLE_BYTES // BLOCK):
+                file.write(sample_block())
+            file.flush()
+            # The token goes in by stdin: the command line is there for all to read.
+            config = (
+                f'header = "Authorization: Bearer {settings.token.secret}"'
+                if settings.token
+                else ""
+            )
+            trusted = authorities(settings)
+            said = output_of(
+                [
+                    *(curl, version, "--silent", "--fail", "--config", "-", "--upload-file"),
+                    *(file.name, f"{settings.base}{FILES}push-doctor.tmp"),
+                    *(("--cacert", trusted) if isinstance(trusted, str) else ()),
+                    *("--write-out", "\n%{speed_upload} %header{location}"),
+                ],
+                config,
+            )
+        speed, _, location = said.rpartition("\n")[2].partition(" ")
+        path = urlsplit(location.strip()).path
+        if path:
+            self._made.append(path)
+        return float(speed) if path else 0.0
+
+    def _clean_up(self) -> Finding:
+        left = 0
+        with closing(Wire(self._settings)) as wire:
+            for path in self._made:
+                answer = Tus(wire, self._settings, StreamInput()).delete(path)
+                left += not answer.good
+        if left:
+            return Finding(
+                "warn", f"{left} uploads could not be deleted", "delete them with the admin"
+            )
+        return Finding("ok", f"{len(self._made)} uploads deleted")
+
+    def _append(self, body: Sample) -> None:
+        with closing(Wire(self._settings)) as wire:
+            tus = Tus(wire, self._settings, StreamInput())
+            self._offset = tus.offset_after(tus.patch(self._made[0], self._offset, body))
+
+    def _ask_offset(self) -> None:
+        with closing(Wire(self._settings)) as wire:
+            tus = Tus(wire, self._settings, StreamInput())
+            self._offset = Patience(ASK_SECONDS, nothing).until(lambda: tus.offset(self._made[0]))
+
+
+def output_of(command: Sequence[str], stdin: str = "") -> str:
+    """Run a program and return what it prints; nothing when it fails."""
+    try:
+        done = subprocess.run(
+            command, input=stdin, capture_output=True, text=True, check=True, timeout=ANSWER_SECONDS
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout
+
+
+def run_doctor(options: argparse.Namespace) -> Exit:
+    """Test the server, and print the findings as they come."""
+    settings = load_settings(options)
+    trickle = checked_time(value_of(options, "trickle"), TRICKLE_SECONDS, "--trickle")
+    as_json = is_set(options, "json")
+    code = Exit.DONE
+    checks: list[dict[str, str]] = []
+
+    def heard(name: str, finding: Finding) -> None:
+        nonlocal code
+        checks.append(
+            {"check": name, "state": finding.state, "found": finding.text, "remedy": finding.remedy}
+        )
+        if finding.state == "fail":
+            code = code or finding.code
+        if not as_json:
+            print(table_rows(name, finding), flush=True)
+
+    Doctor(settings, trickle).run(heard)
+    if as_json:
+        print(json.dumps({"server": settings.base, "exit_code": code, "checks": checks}))
+    return code
+
+
+def table_rows(name: str, finding: Finding) -> str:
+    """Lay a finding out in 80 columns, its remedy below it."""
+    rows = textwrap.wrap(one_line(finding.text), 51)
+    if finding.remedy and finding.state in {"warn", "fail"}:
+        rows += textwrap.wrap(f"-> {finding.remedy}", 51)
+    first, *rest = rows
+    return "\n".join([f"{finding.state:8} {name:18} {first}", *(" " * 28 + row for row in rest)])
+
+
 # ---- command line -------------------------------------------------------------------------------
 
 
@@ -2494,6 +3311,9 @@ class Parser(argparse.ArgumentParser):
 
 
 SENDING_HELP = """\
+other verbs (each has a --help of its own; a file of that name is ./ls):
+{2}
+
 examples:
   {0} run.bam
   {0} --host files.example.org -j 4 run.bam
@@ -2511,9 +3331,10 @@ interruptions:
 
 settings:
   An option wins over its environment variable, that over push.conf, that over
-  the default. A token is taken from PUSH_TOKEN, a token file or push.conf, and
-  never from the command line, which other users of a machine can read. A token
-  in push.conf goes to the host of its own section only.
+  the default. A token is taken from PUSH_TOKEN, a token file, push.conf,
+  ~/.netrc (as the password of the host) or what `{0} login` kept, and never
+  from the command line, which other users of a machine can read. A token in
+  push.conf goes to the host of its own section only.
 
   push.conf is the file that --config names, or push.conf beside {0}, or
   ~/.config/push/push.conf ($XDG_CONFIG_HOME). One section for each server:
@@ -2533,8 +3354,9 @@ exit codes (of several files: that of the first that failed):
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
+    """Describe the command line of sending, which needs no verb."""
     codes = "\n".join(f"  {code.value:<4} {code.meaning}" for code in Exit)
+    verbs = "\n".join(f"  {name:<8} {verb.summary}" for name, verb in VERBS.items())
     parser = Parser(
         prog=PROGRAM,
         allow_abbrev=False,
@@ -2543,7 +3365,7 @@ def make_parser() -> argparse.ArgumentParser:
             "Send files, of any size, to {schema}://{host}:{port} and verify the SHA-256 of\n"
             "what the server stored. Run it again to go on after an interruption."
         ),
-        epilog=SENDING_HELP.format(PROGRAM, codes),
+        epilog=SENDING_HELP.format(PROGRAM, codes, verbs),
     )
     parser.add_argument(
         "file", nargs="+", help="a file, a directory with all below it, a pattern, or - for stdin"
@@ -2580,6 +3402,8 @@ def add_sending_options(parser: argparse.ArgumentParser) -> None:
     add("--timeout", metavar="TIME", help="how long the server may take no bytes before the "
         "connection counts as broken; PUSH_TIMEOUT (default: 60)")  # fmt: skip
     add("--name", metavar="NAME", help="name of what comes from stdin; PUSH_NAME (default: stdin)")
+    add("--verify", action="store_true", help="send nothing: check that the server has the files "
+        "as they are here; PUSH_VERIFY=1")  # fmt: skip
     add("--form", action="store_true", help="send a form, which cannot be resumed; PUSH_FORM=1")
 
 
@@ -2590,18 +3414,188 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     add("--checksum-file", metavar="FILE", help="write what was sent for `sha256sum -c FILE`; "
         "PUSH_CHECKSUM_FILE")  # fmt: skip
     add("--quiet", action="store_true", help="print nothing but errors; PUSH_QUIET=1")
+    add("--man", action=Generate, nargs=0, help="print the manual page: push.py --man | man -l -")
+    add("--completion", action=Generate, choices=("bash", "zsh"), help="print the completion of a "
+        'shell: eval "$(push.py --completion bash)"')  # fmt: skip
     add("--version", action="version", version=f"{PROGRAM} {__version__}")
+
+
+@dataclass(frozen=True)
+class Verb:
+    """What else than sending can be done."""
+
+    run: Callable[[argparse.Namespace], Exit]
+    summary: str
+    add: Callable[[argparse.ArgumentParser], None]
+
+
+def add_ls(parser: argparse.ArgumentParser) -> None:
+    """Describe `ls`."""
+    parser.add_argument("name", nargs="?", help="only files of this name")
+    add_json(parser)
+
+
+def add_rm(parser: argparse.ArgumentParser) -> None:
+    """Describe `rm`."""
+    parser.add_argument("upload", nargs="+", help="a name that is there once, an id, or an address")
+    add_json(parser)
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def add_get(parser: argparse.ArgumentParser) -> None:
+    """Describe `get`."""
+    add = parser.add_argument
+    add("upload", help="a name that is there once, an id, or an address")
+    add("-o", "--output", metavar="PATH", help="file or directory (default: its name, here)")
+    add("--force", action="store_true", help="replace a file that exists")
+    add("--limit-rate", metavar="RATE", help="bytes a second at most, like 50M; PUSH_LIMIT_RATE")
+    add("--retry-for", metavar="TIME", help="how long to try again without progress; "
+        "PUSH_RETRY_FOR (default: 10m)")  # fmt: skip
+    add_json(parser)
+    add("--quiet", action="store_true", help="print nothing but errors; PUSH_QUIET=1")
+
+
+def add_login(parser: argparse.ArgumentParser) -> None:
+    """Describe `login`."""
+    parser.add_argument("--user", metavar="NAME", help="user name (default: asked for)")
+
+
+def add_logout(_: argparse.ArgumentParser) -> None:
+    """Describe `logout`, which has no options of its own."""
+
+
+def add_doctor(parser: argparse.ArgumentParser) -> None:
+    """Describe `doctor`."""
+    parser.add_argument("--trickle", metavar="TIME", help="how long the slow upload lasts; "
+        "PUSH_TRICKLE (default: 65, 0: none)")  # fmt: skip
+    add_json(parser)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add the option that has programs as readers."""
+    parser.add_argument("--json", action="store_true", help="JSON on stdout; PUSH_JSON=1")
+
+
+VERBS = {
+    "ls": Verb(run_ls, "List the files that are stored.", add_ls),
+    "get": Verb(run_get, "Fetch a stored file, resume that, and check its SHA-256.", add_get),
+    "rm": Verb(run_rm, "Delete stored files.", add_rm),
+    "login": Verb(run_login, "Get a token for a password, and keep it for this host.", add_login),
+    "logout": Verb(run_logout, "Withdraw the token that login got.", add_logout),
+    "doctor": Verb(run_doctor, "Test a deployed server from the outside.", add_doctor),
+}
+
+
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    """Return every parser by its verb, the empty one for sending."""
+    return {"": make_parser(), **{name: make_verb_parser(name) for name in VERBS}}
+
+
+def options_of(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """Return the options of a parser, without those that are not told."""
+    actions = parser._actions  # noqa: SLF001 - argparse has no public list
+    return [a for a in actions if a.option_strings and a.help != argparse.SUPPRESS]
+
+
+def roff(text: str) -> str:
+    """Write text so that nothing of it is a command of the manual's."""
+    lines = text.replace("\\", "\\e").replace("-", "\\-").splitlines()
+    return "\n".join(f"\\&{line}" if line.startswith((".", "'")) else line for line in lines)
+
+
+def man_page() -> str:
+    """Write the manual page, from the parsers."""
+    lines = [f'.TH PUSH.PY 1 "" "{PROGRAM} {__version__}" "User Commands"', ".SH NAME"]
+    lines += [roff(f"{PROGRAM} - send files of any size, resume, and verify what arrived")]
+    lines += [".SH SYNOPSIS"]
+    for verb, parser in parsers().items():
+        usage_ = " ".join(parser.format_usage().split()[1:])
+        lines += [".HP", roff(usage_)]
+        lines += [".br"] if verb else []
+    for verb, parser in parsers().items():
+        lines += [f".SH {verb.upper() or 'SENDING'}", roff(parser.description or "")]
+        for action in options_of(parser):
+            lines += [".TP", roff(shown_option(action)), roff(action.help or "")]
+    for paragraph in (parsers()[""].epilog or "").split("\n\n"):
+        title, _, text = paragraph.partition("\n")
+        if title.endswith(":") and not title.startswith(" "):
+            lines += [f".SH {roff(title.rstrip(':').partition(' (')[0].upper())}", ".nf"]
+            lines += [roff(text), ".fi"]
+        else:
+            lines += [".nf", roff(paragraph), ".fi"]
+    return "\n".join(lines) + "\n"
+
+
+def shown_option(action: argparse.Action) -> str:
+    """Return an option as the manual has it: -j, --jobs N."""
+    value = "" if action.nargs == 0 else f" {action.metavar or action.dest.upper()}"
+    return ", ".join(action.option_strings) + value
+
+
+def completion(shell: str) -> str:
+    """Write the completion of a shell, from the parsers."""
+    words = {
+        verb: sorted({o for a in options_of(p) for o in a.option_strings if o.startswith("--")})
+        for verb, p in parsers().items()
+    }
+    cases = "\n".join(f"        {verb}) words='{' '.join(words[verb])}' ;;" for verb in VERBS)
+    function = f"""\
+_push() {{
+    local verb=${{COMP_WORDS[1]}} current=${{COMP_WORDS[COMP_CWORD]}} words
+    COMPREPLY=()
+    case $verb in
+{cases}
+        *) words='{" ".join(words[""])}' ;;
+    esac
+    [ "$COMP_CWORD" -gt 1 ] || words="$words {" ".join(VERBS)}"
+    case $current in
+        -*) COMPREPLY=($(compgen -W "$words" -- "$current")) ;;
+        *)
+            COMPREPLY=($(compgen -f -- "$current"))
+            [ "$COMP_CWORD" -gt 1 ] ||
+                COMPREPLY+=($(compgen -W "{" ".join(VERBS)}" -- "$current"))
+            ;;
+    esac
+}}
+complete -o filenames -F _push {PROGRAM} ./{PROGRAM}
+"""
+    return {"bash": "", "zsh": "autoload -U +X bashcompinit && bashcompinit\n"}[shell] + function
+
+
+class Generate(argparse.Action):
+    """Prints what is made from the parsers, and ends."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, _n: Any, value: Any, _o: Any = None
+    ) -> None:
+        """Print it."""
+        print(man_page() if self.dest == "man" else completion(value), end="")
+        parser.exit()
+
+
+def make_verb_parser(name: str) -> argparse.ArgumentParser:
+    """Describe the command line of a verb."""
+    parser = Parser(
+        prog=f"{PROGRAM} {name}",
+        allow_abbrev=False,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, width=79),
+        description=VERBS[name].summary,
+        epilog=f"Settings and exit codes are those of sending: see {PROGRAM} --help.",
+    )
+    VERBS[name].add(parser)
+    add_server_options(parser)
+    return parser
 
 
 def value_of(options: argparse.Namespace, key: str) -> str | None:
     """Return an option, or what its environment variable says."""
-    found: str | None = getattr(options, key) or os.environ.get(f"PUSH_{key.upper()}")
+    found: str | None = getattr(options, key, None) or os.environ.get(f"PUSH_{key.upper()}")
     return found
 
 
 def is_set(options: argparse.Namespace, key: str) -> bool:
     """Tell whether a switch is on, here or in the environment."""
-    return bool(getattr(options, key)) or os.environ.get(f"PUSH_{key.upper()}") == "1"
+    return bool(getattr(options, key, None)) or os.environ.get(f"PUSH_{key.upper()}") == "1"
 
 
 def checked_size(value: str | None, option: str) -> int | None:
@@ -2736,7 +3730,11 @@ def run(arguments: Sequence[str]) -> Exit:
             "A token is never taken from the command line: use --token-file, PUSH_TOKEN or "
             "push.conf."
         )
-    return run_sending(make_parser().parse_args(arguments))
+    if arguments and arguments[0] in VERBS:
+        verb = VERBS[arguments[0]]
+        return verb.run(make_verb_parser(arguments[0]).parse_args(arguments[1:]))
+    options = make_parser().parse_args(arguments)
+    return run_verify(options) if is_set(options, "verify") else run_sending(options)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
