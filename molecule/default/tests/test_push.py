@@ -28,6 +28,8 @@ MIB = 1024**2
 DONE, USAGE, LOCAL_FILE, AUTH, REFUSED, NETWORK, SERVER = 0, 2, 3, 4, 5, 6, 7
 KILLS = 30
 
+pytestmark = pytest.mark.usefixtures("tidy")
+
 
 class Client:
     """push.py with a state of its own, to the service or to something before it."""

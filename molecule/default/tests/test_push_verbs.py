@@ -6,17 +6,22 @@ import json
 import re
 import secrets
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from clients.hop import Hop
+from conftest import ROOT
 from test_push import AUTH, DONE, LOCAL_FILE, MIB, REFUSED, USAGE, Client, sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from conftest import Site
+
+pytestmark = pytest.mark.usefixtures("tidy")
 
 VERIFICATION = 8
 PASSWORD = "a-password-of-ours-7"
@@ -43,7 +48,7 @@ def file(tmp_path: Path) -> Callable[..., Path]:
     """Make a file that nobody else has: its name is new, and its content."""
 
     def make(size: int = MIB) -> Path:
-        path = tmp_path / f"{tmp_path.name}-{size}.bin"
+        path = tmp_path / f"{secrets.token_hex(8)}.bin"
         path.write_bytes(path.name.encode() * (size // len(path.name)))
         return path
 
@@ -193,8 +198,10 @@ def checks(client: Client, *arguments: str, code: int = DONE) -> dict[str, dict[
 def test_the_doctor_finds_the_deployed_service_well(client: Client, site: Site) -> None:
     before = client("ls").stdout
     found = checks(client, "--trickle", "5")
-    assert {check["state"] for check in found.values()} <= {"ok", "skipped"}, found
-    assert (found["HTTP/2"]["state"] == "ok") is bool(site.ca_file)
+    # How fast HTTP/2 is depends on what else this machine does.
+    http2 = found.pop("HTTP/2")
+    assert {check["state"] for check in found.values()} == {"ok"}, found
+    assert (" HTTP/2 " in http2["found"]) is bool(site.ca_file), http2
     assert client("ls").stdout == before
 
 
@@ -244,3 +251,30 @@ def test_each_verb_has_a_help_of_80_columns(client: Client, verb: str) -> None:
     lines = client(verb, "--help").stdout.splitlines()
     assert all(len(line) <= 80 for line in lines)
     assert lines[0].startswith(f"usage: push.py {verb}")
+
+
+def test_the_playbook_verify_runs_the_doctor_on_every_host(
+    push_config: Path, tmp_path: Path
+) -> None:
+    inventory = tmp_path / "hosts.yml"
+
+    def play(*configs: Path) -> subprocess.CompletedProcess[str]:
+        hosts = {f"h{n}": {"push_client_config": str(c)} for n, c in enumerate(configs)}
+        inventory.write_text(json.dumps({"upload": {"hosts": hosts}}))
+        program = Path(sys.executable).with_name("ansible-playbook")
+        command = [program, "-i", inventory, ROOT / "playbooks/verify.yml"]
+        return subprocess.run(
+            [*command, "--extra-vars", "verify_trickle=1"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    done = play(push_config)
+    assert done.returncode == 0, done.stdout
+    assert "have the right SHA-256" in done.stdout
+    elsewhere = tmp_path / "push.conf"
+    elsewhere.touch(0o600)
+    elsewhere.write_text("[default]\nhost = localhost\nport = 9\nschema = http\n")
+    done = play(push_config, elsewhere)
+    assert done.returncode != 0
+    assert "push.py doctor failed with 6" in done.stdout
+    assert "set push_client_config" in play(tmp_path / "nowhere").stdout
