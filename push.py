@@ -206,6 +206,9 @@ BACKOFF_MOST = 30.0
 RETRY_SECONDS = 600.0
 """How long to try again without any progress."""
 
+FIRST_SECONDS = 15.0
+"""The same for the first request, where --retry-for does not say it."""
+
 LOST_MOST = 2
 """How often the server may lose an upload before that is its failure."""
 
@@ -3398,7 +3401,7 @@ def add_sending_options(parser: argparse.ArgumentParser) -> None:
     add("--request-size", metavar="SIZE", help="bytes of one request at most; found out by itself "
         "when a proxy wants less; PUSH_REQUEST_SIZE")  # fmt: skip
     add("--retry-for", metavar="TIME", help="how long to try again without progress, like 90, 10m "
-        "or 2h; PUSH_RETRY_FOR (default: 10m)")  # fmt: skip
+        "or 2h; PUSH_RETRY_FOR (default: 10m, and 15 s for the first answer)")  # fmt: skip
     add("--timeout", metavar="TIME", help="how long the server may take no bytes before the "
         "connection counts as broken; PUSH_TIMEOUT (default: 60)")  # fmt: skip
     add("--name", metavar="NAME", help="name of what comes from stdin; PUSH_NAME (default: stdin)")
@@ -3700,7 +3703,9 @@ def run_sending(options: argparse.Namespace) -> Exit:
     manner = manner_of(options, settings, total_of(jobs))
     outcomes = Outcomes(options, manner.progress, len(jobs))
     try:
-        send_all(manner, jobs, tus=not manner.form and offers_tus(manner), done=outcomes.add)
+        asked = value_of(options, "retry_for") is not None
+        tus = not manner.form and offers_tus(manner, asked=asked)
+        send_all(manner, jobs, tus=tus, done=outcomes.add)
     except PushError as error:
         outcomes.add(jobs[0], error)
     finally:
@@ -3717,10 +3722,14 @@ def require_readable(jobs: Sequence[Job]) -> None:
                 pass
 
 
-def offers_tus(manner: Manner) -> bool:
-    """Ask the server, as often as it takes."""
+def offers_tus(manner: Manner, *, asked: bool) -> bool:
+    """Ask the server what it speaks: the first request, which a wrong host or port fails, too.
+
+    Whoever did not say for how long to try again wants to know that soon.
+    """
+    seconds = manner.retry_seconds if asked else min(manner.retry_seconds, FIRST_SECONDS)
     with closing(Wire(manner.settings)) as wire:
-        return manner.patience().until(lambda: speaks_tus(wire))
+        return Patience(seconds, manner.progress.note).until(lambda: speaks_tus(wire))
 
 
 def run(arguments: Sequence[str]) -> Exit:

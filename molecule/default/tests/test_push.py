@@ -182,6 +182,22 @@ def test_thirty_kills_of_two_gibibytes_and_a_resume_lose_little_and_arrive_whole
 
 
 @pytest.mark.parametrize("jobs", [1, 4])
+def test_servers_that_are_killed_and_started_again_are_waited_for(
+    client: Client, host: Any, file: Callable[..., Path], jobs: int
+) -> None:
+    path = file(2048 * MIB)
+    with client.start("--json", "--limit-rate", "100M", "-j", jobs, path) as process:
+        for name in ("nginx", "app", "nginx", "app", "nginx", "nginx"):
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(random.uniform(0.5, 2.0))  # noqa: S311
+            host.check_output(f"docker kill upload-{name} && docker start upload-{name}")
+        out, err = process.communicate(timeout=300)
+    assert process.returncode == DONE, err.decode()
+    assert json.loads(out)["sha256"] == sha256(path)
+    assert b"trying again in" in err
+
+
+@pytest.mark.parametrize("jobs", [1, 4])
 def test_twenty_cuts_are_mended_within_one_run(
     client: Client, cutter: CuttingProxy, file: Callable[..., Path], jobs: int
 ) -> None:
@@ -316,6 +332,16 @@ def test_a_second_run_at_the_same_time_is_told(client: Client, file: Callable[..
         wait_for_bytes(client)
         assert "is being sent by another push.py" in client(path, code=USAGE).stderr
         process.kill()
+
+
+def test_without_a_place_for_its_state_it_says_so_and_sends(
+    client: Client, file: Callable[..., Path]
+) -> None:
+    client.env["PUSH_STATE_DIR"] = "/proc/nowhere"
+    path = file(MIB)
+    outcome = client(path)
+    assert sha256(path) in outcome.stdout
+    assert "a later run will not be able to go on" in outcome.stderr
 
 
 def test_an_upload_that_the_server_has_no_more_is_sent_anew(
