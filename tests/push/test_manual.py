@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from conftest import Push
 
 VERBS = ["ls", "get", "rm", "login", "logout", "doctor"]
+
+
+CLIENTS = Path(__file__).resolve().parents[2] / "docs" / "clients.md"
 
 
 def options_in(text: str) -> set[str]:
@@ -71,3 +75,19 @@ def test_bash_completes_options_verbs_and_files(push: Push, line: list[str], exp
 def test_zsh_uses_the_completion_of_bash(push: Push) -> None:
     assert push("--completion", "zsh").out.startswith("autoload -U +X bashcompinit")
     assert push("--completion", "fish").code == 2
+
+
+def test_the_document_and_the_help_have_the_same_exit_codes(push: Push) -> None:
+    told = re.findall(r"^  (\d+) +(.+)$", push("--help").out.split("exit codes")[1], re.MULTILINE)
+    table = CLIENTS.read_text().split("| exit code |")[1].split("\n\n")[0]
+    written = re.findall(r"^\| (\d+) \| (.+) \|$", table, re.MULTILINE)
+    assert written == told
+
+
+def test_the_commands_of_the_document_are_understood(push: Push) -> None:
+    block = CLIENTS.read_text().split("## push.py")[1].split("```")[1]
+    options = options_in(block)
+    known = options_in(push("--help").out)
+    assert options
+    assert options <= known
+    assert set(re.findall(r"push\.py (ls|get|rm|doctor)\b", block)) <= set(VERBS)
