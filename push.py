@@ -705,13 +705,14 @@ class Hasher:
 class Rate:
     """Keeps all connections together below a number of bytes a second."""
 
-    def __init__(self, limit: int | None) -> None:
+    def __init__(self, limit: int | None, connections: int) -> None:
         """Take the limit; None is none."""
         self._limit = limit
         self._lock = threading.Lock()
         self._free = 0.0
+        most = BLOCK if connections == 1 else BLOCK // 4
         # An eighth of a second at a time, so that slow is even.
-        self.block = BLOCK if limit is None else min(BLOCK, max(limit // 8, 1024))
+        self.block = most if limit is None else min(most, max(limit // 8, 1024))
 
     def wait(self, count: int) -> None:
         """Wait until so many bytes may go."""
@@ -913,8 +914,8 @@ class ListeningConnection(HTTPConnection):
     A final answer ends the sending with BrokenPipeError, upon which urllib3 reads that answer.
     """
 
-    deaf: ClassVar[set[tuple[str, int]]] = set()
-    """Servers that do not answer an expectation, so that waiting for it is of no use."""
+    deaf: ClassVar[bool] = False
+    """Whether something on the way does not answer expectations, so that waiting is of no use."""
 
     stall: ClassVar[float | None] = None
     """How long the server may take no bytes, where it is not STALL_SECONDS."""
@@ -963,7 +964,7 @@ class ListeningConnection(HTTPConnection):
         while self._expects and not self._goes_on:
             left = end - time.monotonic()
             if left <= 0 or not select.select([self.sock], [], [], left)[0]:
-                self.deaf.add((self.host, self.port or 0))
+                ListeningConnection.deaf = True
                 return
             if self._answered():
                 raise BrokenPipeError
@@ -1150,7 +1151,7 @@ class Wire:
         settings = self._settings
         sent = {"Accept": "application/json", "Accept-Encoding": "identity", **(headers or {})}
         sent["User-Agent"] = f"{PROGRAM}/{__version__}"
-        if expect and settings.address not in ListeningConnection.deaf:
+        if expect and not ListeningConnection.deaf:
             sent["Expect"] = "100-continue"
         if settings.token:
             sent["Authorization"] = f"Bearer {settings.token.secret}"
@@ -2082,7 +2083,7 @@ class Sending:
         try:
             answer = tus.patch(stretch.url or "", offset, body)
             if answer.status == http.HTTPStatus.EXPECTATION_FAILED:
-                ListeningConnection.deaf.add(self._manner.settings.address)
+                ListeningConnection.deaf = True
                 return None
             if is_of_a_hop(answer) and self._pace.too_large(body.size):
                 return None
@@ -2370,7 +2371,7 @@ def by_form(manner: Manner, file: LocalFile) -> tuple[Answer, str]:
             try:
                 answer = post(manner, file, wire, hasher)
                 if answer.status == http.HTTPStatus.EXPECTATION_FAILED:
-                    ListeningConnection.deaf.add(manner.settings.address)
+                    ListeningConnection.deaf = True
                     continue
                 if not answer.good:
                     raise refusal(answer, manner.settings, file)
@@ -3640,11 +3641,12 @@ def manner_of(options: argparse.Namespace, settings: Settings, total: int | None
     size = checked_size(value_of(options, "request_size"), "--request-size")
     timeout = value_of(options, "timeout")
     ListeningConnection.stall = checked_time(timeout, 0, "--timeout") or None
+    jobs = checked_jobs(value_of(options, "jobs"))
     return Manner(
         settings=settings,
         progress=Progress(total, quiet=is_set(options, "quiet")),
-        rate=Rate(checked_size(value_of(options, "limit_rate"), "--limit-rate")),
-        connections=checked_jobs(value_of(options, "jobs")),
+        rate=Rate(checked_size(value_of(options, "limit_rate"), "--limit-rate"), jobs),
+        connections=jobs,
         request_size=size,
         retry_seconds=checked_time(value_of(options, "retry_for"), RETRY_SECONDS, "--retry-for"),
         form=is_set(options, "form"),

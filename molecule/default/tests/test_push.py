@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import secrets
 import subprocess
 import sys
@@ -261,6 +262,19 @@ def test_what_cannot_get_better_is_not_tried_again(
     outcome = client.through(hop.port)(file(5 * MIB), code=code)
     assert "trying again" not in outcome.stderr
     assert sum(line.startswith("PATCH") for line in hop.requests) == 1
+
+
+def test_a_file_that_does_not_fit_is_refused_with_the_numbers_before_its_first_byte(
+    client: Client, hop: Hop, tmp_path: Path
+) -> None:
+    path = tmp_path / "huge.img"
+    path.touch()
+    os.truncate(path, 15 << 40)
+    outcome = client.through(hop.port)(path, code=REFUSED)
+    assert re.fullmatch(
+        r"push\.py: .*huge\.img .*16\.5 TB \(16492674416640 bytes\).*\n", outcome.stderr
+    )
+    assert hop.received == 0
 
 
 def test_a_network_that_stays_away_ends_with_a_code_of_its_own_and_is_resumed_later(

@@ -25,6 +25,24 @@ pytestmark = pytest.mark.usefixtures("tidy")
 
 VERIFICATION = 8
 PASSWORD = "a-password-of-ours-7"
+KEYRING = """
+import json, os, pathlib, types
+store = pathlib.Path(os.environ["KEYRING_FILE"])
+known = json.loads(store.read_text()) if store.exists() else {}
+
+def get_keyring():
+    return types.SimpleNamespace(priority=5)
+
+def get_password(service, name):
+    return known.get(service + name)
+
+def set_password(service, name, secret):
+    store.write_text(json.dumps({**known, service + name: secret}))
+
+def delete_password(service, name):
+    del known[service + name]
+    store.write_text(json.dumps(known))
+"""
 
 
 @pytest.fixture
@@ -161,6 +179,25 @@ def test_signing_in_keeps_a_token_for_its_user_alone_and_signing_out_withdraws_i
     assert not kept.exists()
     client.env["PUSH_TOKEN"] = secret.decode()
     client("ls", code=AUTH)
+
+
+def test_a_keyring_keeps_the_token_where_python_has_one(
+    client: Client, account: str, tmp_path: Path
+) -> None:
+    # What the module of that name offers, with a file for a store.
+    (tmp_path / "keyring.py").write_text(KEYRING)
+    del client.env["PUSH_TOKEN"]
+    client.env |= {"PYTHONPATH": str(tmp_path), "KEYRING_FILE": str(tmp_path / "store")}
+    with client.start("login", "--user", account, stdin=-1) as process:
+        out, err = process.communicate(f"{PASSWORD}\n".encode())
+    assert process.returncode == DONE, err
+    assert b"the token is in the keyring" in out
+    assert not (Path(client.env["HOME"]) / ".config/push/tokens").exists()
+    with client.start("ls") as process:
+        assert process.wait(60) == DONE
+    with client.start("logout") as process:
+        assert process.wait(60) == DONE
+    assert (tmp_path / "store").read_text() == "{}"
 
 
 def test_a_wrong_password_is_told(client: Client, account: str) -> None:
