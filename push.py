@@ -3117,6 +3117,9 @@ class Doctor:
             answer, _ = self._announce(path, size)
             if answer is None:
                 return Finding("skipped", "a hop takes bodies before anybody is asked")
+            limit = answer.number("max_size")
+            if limit is not None:
+                return Finding("ok", f"the server takes {human(limit)} at most, and no hop less")
             if answer.status == http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
                 by = one_line(answer.headers.get("Server", "a hop without a name"), 60)
                 return Finding(

@@ -46,12 +46,13 @@ def delete_password(service, name):
 
 
 @pytest.fixture
-def client(site: Site, tmp_path: Path) -> Client:
+def client(site: Site, tmp_path: Path) -> Iterator[Client]:
     """push.py as a user has it, in a home of its own."""
     made = Client(site, tmp_path / "state")
     made.env["HOME"] = str(tmp_path / "home")
     made.env.pop("XDG_CONFIG_HOME", None)
-    return made
+    yield made
+    made.give_up(site)
 
 
 @pytest.fixture
@@ -295,23 +296,24 @@ def test_the_playbook_verify_runs_the_doctor_on_every_host(
 ) -> None:
     inventory = tmp_path / "hosts.yml"
 
-    def play(*configs: Path) -> subprocess.CompletedProcess[str]:
+    def play(*configs: Path) -> tuple[int, str]:
         hosts = {f"h{n}": {"push_client_config": str(c)} for n, c in enumerate(configs)}
         inventory.write_text(json.dumps({"upload": {"hosts": hosts}}))
         program = Path(sys.executable).with_name("ansible-playbook")
         command = [program, "-i", inventory, ROOT / "playbooks/verify.yml"]
-        return subprocess.run(
+        done = subprocess.run(
             [*command, "--extra-vars", "verify_trickle=1"],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
 
-    done = play(push_config)
-    assert done.returncode == 0, done.stdout
-    assert "have the right SHA-256" in done.stdout
+    code, said = play(push_config)
+    assert code == 0, said
+    assert "have the right SHA-256" in said
     elsewhere = tmp_path / "push.conf"
     elsewhere.touch(0o600)
     elsewhere.write_text("[default]\nhost = localhost\nport = 9\nschema = http\n")
-    done = play(push_config, elsewhere)
-    assert done.returncode != 0
-    assert "push.py doctor failed with 6" in done.stdout
-    assert "set push_client_config" in play(tmp_path / "nowhere").stdout
+    code, said = play(push_config, elsewhere)
+    assert code != 0
+    assert "push.py doctor failed with 6" in said
+    assert "set push_client_config" in play(tmp_path / "nowhere")[1]
