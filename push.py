@@ -1101,6 +1101,9 @@ class Answer:
         return int(value) if re.fullmatch("[0-9]{1,18}", value) else None
 
 
+# ---- requests and answers ------------------------------------------------------------------------
+
+
 class Wire:
     """The requests of one thread to the server, over a connection that is kept while it is good."""
 
@@ -2179,6 +2182,9 @@ def no_receipt(settings: Settings, path: str) -> PushError:
     )
 
 
+# ---- sending standard input ----------------------------------------------------------------------
+
+
 class Streaming:
     """Standard input on its way by tus: its length is told at its end.
 
@@ -2248,6 +2254,9 @@ class Streaming:
             Exit.SERVER,
             f"{self._manner.settings.base} lost what was sent of standard input: run again.",
         )
+
+
+# ---- one file, whatever way it goes --------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -2362,6 +2371,9 @@ def discard(manner: Manner, file: LocalFile, urls: Sequence[str]) -> None:
             Tus(wire, manner.settings, file).delete(url)
 
 
+# ---- forms ---------------------------------------------------------------------------------------
+
+
 def by_form(manner: Manner, file: LocalFile) -> tuple[Answer, str]:
     """Send a file as a form, from its beginning each time."""
     patience = manner.patience()
@@ -2401,6 +2413,9 @@ def post(manner: Manner, file: LocalFile, wire: Wire, hasher: Hasher) -> Answer:
             "check that this is an upload server.",
         )
     return answer
+
+
+# ---- verification --------------------------------------------------------------------------------
 
 
 def verified(
