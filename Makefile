@@ -11,7 +11,7 @@ PLAY = ansible-playbook -i $(INVENTORY) $$(tools/become)
 IMAGE_ENV = source ./.env; export BASE_IMAGE=$$UPLOAD_BASE_IMAGE DOCKER=$$UPLOAD_BUILD_CLI BUILD_CA=$$UPLOAD_BUILD_CA NGINX_IMAGE=$$UPLOAD_NGINX_IMAGE
 FUZZ_TARGETS = $(wildcard images/nginx-upload/fuzz/fuzz_*.c)
 
-.PHONY: help up down images test bench-module test-module-large test-module-matrix test-module-sanitize test-module-valgrind fuzz generate
+.PHONY: help up down verify images test bench-module test-module-large test-module-matrix test-module-sanitize test-module-valgrind fuzz generate
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,10 @@ up: ## Deploy to this machine's own Docker engine (INVENTORY=... for another sit
 down: ## Remove what `make up` made; data, secrets and the images it built only with PURGE=1
 	@tools/bootstrap
 	@$(PLAY) playbooks/down.yml --extra-vars down_purge=$(if $(filter 1,$(PURGE)),true,false)
+
+verify: ## Test every deployed host from outside, as push.py's doctor does
+	@tools/bootstrap
+	@$(PLAY) playbooks/verify.yml
 
 images: ## Build the images only, for compose.yaml
 	@tools/bootstrap

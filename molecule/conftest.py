@@ -181,3 +181,17 @@ def nothing_left(host: Any) -> Any:
     while (after := state()) != before and time.monotonic() < deadline:
         pass
     assert after == before
+
+
+@pytest.fixture
+def tidy(site: Site) -> Iterator[None]:
+    """Delete what a test stored: some of it is large."""
+
+    def stored() -> set[str]:
+        answer = site.get("/uploads/", "Accept: application/json")
+        return {upload["id"] for upload in json.loads(answer.body)["uploads"]}
+
+    before = stored()
+    yield
+    for upload in stored() - before:
+        site.request("DELETE", f"/files/{upload}", "Tus-Resumable: 1.0.0")

@@ -5,6 +5,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 from django.views.generic import RedirectView
 
+from accounts.views import token
 from config.errors import HANDLERS
 from config.health import healthz
 from uploads import append_views, chunk_views, handoff_views, segment_views, views
@@ -29,6 +30,7 @@ urlpatterns = [
     path("uploads/<uuid:upload_id>", views.upload_detail, name="upload-detail"),
     path("uploads/<uuid:upload_id>/download", views.download, name="download"),
     path("accounts/login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("accounts/token", token, name="token"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),
 ]

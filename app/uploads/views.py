@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
-from django.utils.http import content_disposition_header
+from django.utils.http import content_disposition_header, urlencode
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
@@ -16,7 +16,7 @@ from accounts.authentication import Identity, identified
 from config.problems import Problem
 from uploads import service, space
 from uploads.answers import describe
-from uploads.models import State, Upload
+from uploads.models import State, Upload, UploadQuerySet
 
 PAGE_SIZE: Final = 50
 PROTECTED: Final = "/protected/"
@@ -52,14 +52,28 @@ def _upload_page(request: HttpRequest, identity: Identity) -> HttpResponse:
 @require_safe
 @identified
 def upload_table(request: HttpRequest, identity: Identity) -> HttpResponse:
-    """List a user's own uploads, newest first; staff sees everybody's."""
+    """List a user's own uploads, newest first; staff sees everybody's. Programs get JSON."""
     uploads = Upload.objects.visible_to(identity.user).select_related("owner")
+    if "application/json" in request.headers.get("Accept", ""):
+        return _listing(request, uploads.complete())
     page = Paginator(uploads.complete(), PAGE_SIZE).get_page(request.GET.get("page"))
     # Few, and apart, so that the pages of files have an index.
     coming = list(uploads.in_the_background()) if page.number == 1 else []
     return render(
         request, "uploads/table.html", {"user": identity.user, "page": page, "coming": coming}
     )
+
+
+def _listing(request: HttpRequest, uploads: UploadQuerySet) -> JsonResponse:
+    asked = ((key, request.GET.get(key)) for key in ("name", "sha256"))
+    chosen = {key: value for key, value in asked if value}
+    page = Paginator(uploads.filter(**chosen), PAGE_SIZE).get_page(request.GET.get("page"))
+    next_page = None
+    if page.has_next():
+        query = urlencode({**chosen, "page": str(page.next_page_number())})
+        next_page = f"{request.path}?{query}"
+    found = [{**describe(request, u), "created": u.created.isoformat()} for u in page]
+    return JsonResponse({"uploads": found, "next": next_page})
 
 
 @require_safe

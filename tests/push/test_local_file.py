@@ -26,10 +26,17 @@ def test_a_missing_file_is_told(push: Push) -> None:
     assert "nowhere.bam cannot be read: no such file or directory" in outcome.sentence
 
 
-def test_a_directory_is_told_with_what_to_do(push: Push) -> None:
-    outcome = push(push.home)
+def test_a_directory_without_files_is_told(push: Push) -> None:
+    (push.home / "empty" / "below").mkdir(parents=True)
+    outcome = push("empty")
     assert outcome.code == LOCAL_FILE
-    assert "is a directory: pack it first" in outcome.sentence
+    assert "empty is a directory without files" in outcome.sentence
+
+
+def test_a_pattern_that_matches_nothing_is_told(push: Push) -> None:
+    outcome = push("*.bam")
+    assert outcome.code == LOCAL_FILE
+    assert "Nothing matches *.bam" in outcome.sentence
 
 
 def test_a_pipe_is_refused_and_not_waited_for(push: Push) -> None:

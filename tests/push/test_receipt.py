@@ -74,9 +74,10 @@ def test_away_from_a_terminal_progress_is_one_line_for_every_ten_percent(
     assert "\r" not in outcome.err
 
 
-def test_on_a_terminal_progress_stays_on_one_line(push: Push, serve: Serve) -> None:
+def on_a_terminal(push: Push, *arguments: object, to: Server) -> tuple[str, str]:
+    """Run it with stderr on a terminal, and return what that shows, and stdout."""
     ours, theirs = pty.openpty()
-    process = push.start(push.file(size=100 * MB), to=serve(receive), stderr=theirs)
+    process = push.start(*arguments, to=to, stderr=theirs)
     os.close(theirs)
     shown = b""
     try:
@@ -87,10 +88,27 @@ def test_on_a_terminal_progress_stays_on_one_line(push: Push, serve: Serve) -> N
     os.close(ours)
     with process:
         out, _ = process.communicate()
-    assert process.returncode == 0
-    assert shown.endswith(b"\r[100 of 100 MB]\r\n")
-    assert shown.count(b"\n") == 1
+    assert process.returncode == 0, shown
+    return shown.decode(), out
+
+
+def test_on_a_terminal_progress_stays_on_one_line(push: Push, serve: Serve) -> None:
+    shown, out = on_a_terminal(push, push.file(size=100 * MB), to=serve(receive))
+    assert shown.endswith("\r[100 of 100 MB]\r\n")
+    assert shown.count("\n") == 1
     assert out.startswith("[Return status 200 Upload Complete]\n")
+
+
+def test_on_a_terminal_the_line_has_the_rate_and_the_time_left(push: Push, serve: Serve) -> None:
+    file = push.file(size=30 * MB)
+    shown, _ = on_a_terminal(push, "--limit-rate", "10M", file, to=serve(receive))
+    found = re.findall(r"\r\[(\d+) of 30 MB\] (\d+\.\d) MB/s, 0:0(\d) left", shown)
+    assert found
+    for done, rate, left in found:
+        assert 8 < float(rate) < 12
+        assert abs(int(left) - (30 - int(done)) / 10) < 1.5
+    # What a longer line left behind is wiped out.
+    assert re.search(r"\r +(\r\[30 of 30 MB\])+\r\n$", shown)
 
 
 @pytest.mark.parametrize(

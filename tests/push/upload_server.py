@@ -171,6 +171,10 @@ class Server:
                 except OSError:
                     return  # a client that does not trust us; what it says is the test's business
             with Exchange(sock) as exchange:
+                if exchange.line.startswith("OPTIONS "):
+                    # It has forms alone; what speaks tus is the real thing, in Molecule.
+                    exchange.problem("404 Not Found", "Nothing here.")
+                    return
                 self.requests.append(exchange)
                 self.script(exchange)
         except BaseException as error:  # noqa: BLE001 - close() raises it in the test's own thread

@@ -1,0 +1,165 @@
+"""An HTTP hop between a client and the service that has the faults of proxies in the field."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from conftest import Site
+
+_PIECE = 65536
+_HEAD_END = b"\r\n\r\n"
+
+
+@dataclass
+class Faults:
+    """What is wrong with the hop. Each is about requests with a body; nothing is by default."""
+
+    largest: int | None = None
+    """Bodies of more bytes are answered with a page and 413."""
+    cut_after: int | None = None
+    """Both connections end when a body has brought so many bytes."""
+    stalls: int = 0
+    """So many bodies are read for `stall_after` bytes, and then no more."""
+    stall_after: int = 1 << 20
+    buffers: bool = False
+    """The server gets a body when all of it is here."""
+    pause: float = 0.0
+    """Seconds before each piece of a body is passed on."""
+    answers: list[str] = field(default_factory=list)
+    """Heads of answers, a status and further lines, that come instead of the server's."""
+
+
+class Hop:
+    """Takes plain HTTP, one request a connection, and brings it to the site."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._over = threading.Event()
+        self.faults = Faults()
+        self.requests: list[str] = []
+        self.received = 0
+
+    @property
+    def port(self) -> int:
+        """Where it listens, on the loopback address."""
+        port: int = self._listener.getsockname()[1]
+        return port
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError):
+            data = b""
+            while _HEAD_END not in data:
+                piece = client.recv(_PIECE)
+                if not piece:
+                    return
+                data += piece
+            head, _, rest = data.partition(_HEAD_END)
+            self.requests.append(head.split(b"\r\n", 1)[0].decode())
+            found = re.search(rb"(?im)^content-length: (\d+)", head)
+            self._pass(client, head, rest, int(found[1]) if found else 0)
+
+    def _pass(self, client: socket.socket, head: bytes, rest: bytes, length: int) -> None:
+        faults = self.faults
+        refusal = self._refusal(length)
+        if refusal:
+            client.sendall(
+                f"HTTP/1.1 {refusal}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode()
+            )
+            client.shutdown(socket.SHUT_WR)
+            while client.recv(_PIECE):
+                pass
+            return
+        if length and faults.buffers:
+            client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            rest = self._whole(client, rest, length)
+            head = re.sub(rb"(?i)\r\nexpect: [^\r]*", b"", head)
+        with self._site.connect() as server:
+            server.sendall(head + b"\r\nConnection: close" + _HEAD_END)
+            back = threading.Thread(target=_copy, args=(server, client), daemon=True)
+            back.start()
+            if length:
+                self._body(client, server, rest, length)
+            back.join()
+
+    def _refusal(self, length: int) -> str:
+        if not length:
+            return ""
+        if self.faults.largest is not None and length > self.faults.largest:
+            return "413 Request Entity Too Large"
+        return self.faults.answers.pop(0) if self.faults.answers else ""
+
+    def _whole(self, client: socket.socket, rest: bytes, length: int) -> bytes:
+        pieces = [rest]
+        left = length - len(rest)
+        while left:
+            piece = client.recv(min(left, _PIECE))
+            if not piece or self._is_cut(length - left + len(piece)):
+                raise ConnectionResetError
+            pieces.append(piece)
+            left -= len(piece)
+        self.received += length
+        return b"".join(pieces)
+
+    def _body(
+        self, client: socket.socket, server: socket.socket, piece: bytes, length: int
+    ) -> None:
+        done = 0
+        while True:
+            server.sendall(piece)
+            if not self.faults.buffers:
+                self.received += len(piece)
+            done += len(piece)
+            if done >= length:
+                return
+            if self._is_cut(done):
+                _end(server)
+                _end(client)
+                return
+            if self.faults.stalls and done >= self.faults.stall_after:
+                self.faults.stalls -= 1
+                self._over.wait()
+                return
+            self._over.wait(self.faults.pause)
+            piece = client.recv(_PIECE)
+            if not piece:
+                _end(server)
+                return
+
+    def _is_cut(self, done: int) -> bool:
+        return self.faults.cut_after is not None and done >= self.faults.cut_after
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(_PIECE):
+            target.sendall(data)
+    _end(target)
+
+
+def _end(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
