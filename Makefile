@@ -8,7 +8,7 @@ INVENTORY ?= inventories/local
 PURGE ?= 0
 FUZZ_SECONDS ?= 3600
 PLAY = ansible-playbook -i $(INVENTORY) $$(tools/become)
-IMAGE_ENV = source ./.env; export BASE_IMAGE=$$UPLOAD_BASE_IMAGE DOCKER=$$UPLOAD_BUILD_CLI BUILD_CA=$$UPLOAD_BUILD_CA NGINX_IMAGE=$$UPLOAD_NGINX_IMAGE
+IMAGE_ENV = source ./.env; export BASE_IMAGE=$$UPLOAD_BASE_IMAGE DOCKER=$$UPLOAD_BUILD_CLI BUILD_CA=$$UPLOAD_BUILD_CA NGINX_IMAGE=$$UPLOAD_NGINX_IMAGE APP_IMAGE=$$UPLOAD_APP_IMAGE
 FUZZ_TARGETS = $(wildcard images/nginx-upload/fuzz/fuzz_*.c)
 
 .PHONY: help up down verify images test bench-module test-module-large test-module-matrix test-module-sanitize test-module-valgrind fuzz generate

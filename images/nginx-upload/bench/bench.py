@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import answers
+import finishing
 import kinds
 import kit
 import loop
@@ -146,6 +147,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "loop": lambda: loop.run(selected, settings, rounds=few),
         "memory": lambda: memory.run(selected, settings),
         "answers": lambda: answers.run(selected, settings, rounds=few, large=large),
+        "finishing": lambda: finishing.run(settings, rounds=few, large=large),
     }
     unknown = set(arguments.only) - sections.keys()
     if unknown:

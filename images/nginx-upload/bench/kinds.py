@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import servers
+import tus
 from servers import DISK, HTTP_PORT, HTTPS_PORT, STORE, TEMPORARY, Server, Settings
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ SOURCE_SIZE = GIB
 
 SLOW_SIZE = GIB  # as much as the slow peers get to see of the file
 SLOW_ROUNDS = 3
+
+NOTES = {".checkpoint", ".info", ".json", ".lock"}  # what servers keep beside a file
 
 MADV_POPULATE_WRITE = 23  # Python has no name for it yet
 
@@ -48,6 +51,7 @@ class Kind:
     one_client: bool = False
     slow: bool = False  # it gets a smaller file, and fewer rounds
     directive: str = ""  # that the module must have for it
+    credentials: Callable[[], dict[str, str]] | None = None  # of a tus server: the path is that of a new upload
 
     def start(self, settings: Settings, *, tls: bool) -> Server:
         start = self.tls_server if tls and self.tls_server else self.server
@@ -71,6 +75,16 @@ APPEND_SHA256 = Kind(
     form=False,
     digest=True,
     directive="upload_append",
+)
+
+TUS = Kind(
+    "tus",
+    "tus, the whole kit, SHA-256, flushed to disk",
+    tus.kit,
+    "/files/",
+    form=False,
+    one_client=True,
+    credentials=tus.authorization,
 )
 
 KINDS = [
@@ -118,6 +132,28 @@ KINDS = [
         form=False,
         digest=True,
         plain_only=True,
+    ),
+    TUS,
+    Kind(
+        "tus-server",
+        "tus, `@tus/server` with `@tus/file-store`",
+        tus.reference,
+        "/files/",
+        form=False,
+        plain_only=True,
+        one_client=True,
+        credentials=dict,
+    ),
+    Kind(
+        "tuspyserver",
+        "tus, tuspyserver",
+        tus.of_pypi,
+        "/files/",
+        form=False,
+        plain_only=True,
+        one_client=True,
+        slow=True,
+        credentials=dict,
     ),
     Kind(
         "django",
@@ -210,7 +246,7 @@ def warm(size: int) -> None:
 
 
 def stored() -> list[Path]:
-    return sorted(path for path in STORE.iterdir() if path.is_file() and path.suffix != ".checkpoint")
+    return sorted(path for path in STORE.rglob("*") if path.is_file() and path.suffix not in NOTES)
 
 
 @contextlib.contextmanager
@@ -231,7 +267,12 @@ def send(kind: Kind, size: int, *, tls: bool, clients: int = 1) -> Sent:
     command = ["bench-send", "-n", str(clients)]
     command += ["-t"] if tls else []
     command += ["-f"] if kind.form else []
-    command += [str(HTTPS_PORT if tls else HTTP_PORT), kind.path, str(size), str(SOURCE)]
+    path = kind.path
+    if kind.credentials:
+        headers = kind.credentials()
+        path = tus.create(headers, Upload_Length=str(size))
+        command += tus.chunk(headers, 0)
+    command += [str(HTTPS_PORT if tls else HTTP_PORT), path, str(size), str(SOURCE)]
     answer = json.loads(subprocess.check_output(command))
     uploads = answer["uploads"]
     if any(upload["status"] not in {200, 201, 204} for upload in uploads):

@@ -78,7 +78,18 @@ def throughput(results: Results) -> list[str]:
             )
         header = ["", "MB/s", "to WebDAV", "CPU s per GiB", "peak MiB"]
         lines += table(header, rows)
+        lines += multiples(runs)
     return lines
+
+
+def multiples(runs: Runs) -> list[str]:
+    """Say how many times faster than other tus servers the kit was in the same round."""
+    found = [
+        f"{ratio(runs['tus'], runs[peer]):.1f} times as fast as {peer}"
+        for peer in ("tus-server", "tuspyserver")
+        if {"tus", peer} <= runs.keys()
+    ]
+    return [f"The kit's tus was {' and '.join(found)}.", ""] if found else []
 
 
 def transports(results: Results) -> list[str]:
@@ -141,6 +152,20 @@ def answers(results: Results) -> list[str]:
     return table(["milliseconds", "1 MiB", large, "more"], rows)
 
 
+def finishing(results: Results) -> list[str]:
+    found = results["finishing"]
+    large = size(results["options"]["large"])
+    middle = {(part, name): median(run[name] for run in runs) for part, runs in found.items() for name in runs[0]}
+    rows = [
+        [f"{large} in 40 pieces: a piece, last byte to answer", f"{middle['pieces', 'median']:.1f} ms"],
+        ["the slowest of the 39", f"{middle['pieces', 'slowest']:.1f} ms"],
+        ["the last piece, which completes the file", f"{middle['pieces', 'last']:.1f} ms"],
+        [f"{large} in 4 parts: joining is answered after", f"{middle['parts', 'answer']:.1f} ms"],
+        ["the SHA-256 of the whole stands after", f"{middle['parts', 'digest']:.1f} s"],
+    ]
+    return table(["", "median of the rounds"], rows)
+
+
 class Goals:
     """What was aimed at, and what became of it."""
 
@@ -176,6 +201,9 @@ class Goals:
         if {shape, "webdav"} <= runs.keys():
             found = ratio(runs[shape], runs["webdav"])
             self.add(f"{where}: {shape} to WebDAV", found, 0.95, least=True)
+        if shape == "append" and {"tus", "receive-sha256"} <= runs.keys():
+            found = ratio(runs["tus"], runs["receive-sha256"])
+            self.add(f"{where}: tus to the bare program, SHA-256", found, 0.9, least=True)
         if {hashed, "receive-sha256"} <= runs.keys():
             found = ratio(runs[hashed], runs["receive-sha256"])
             self.add(f"{where}: {hashed} to the bare program", found, 0.9, least=True)
@@ -211,6 +239,11 @@ class Goals:
                 more = median(found["large"]) - median(found["small"])
                 what = f"{TITLES[name]}: last byte to answer, large file"
                 self.add(what, more, 50, least=False, unit=" ms more")
+        if found := self.results.get("finishing"):
+            more = median(run["last"] - run["median"] for run in found["pieces"])
+            self.add("tus: the last of 40 pieces to another", more, 100, least=False, unit=" ms more")
+            answer = median(run["answer"] for run in found["parts"])
+            self.add("tus: joining 4 parts", answer, 1000, least=False, unit=" ms")
 
 
 INTRODUCTIONS = {
@@ -241,6 +274,10 @@ above 1,000 connections that have sent the beginning of a head; and by how much 
 
 Milliseconds from the client's last write to the answer, with what the socket buffers still hold.
 """,
+    "finishing": """## The end of a tus upload
+
+Through the whole kit, every piece flushed to the disk before its answer, with its checkpoint.
+""",
 }
 SECTIONS = {
     "throughput": throughput,
@@ -248,6 +285,7 @@ SECTIONS = {
     "loop": loop,
     "memory": memory,
     "answers": answers,
+    "finishing": finishing,
 }
 
 

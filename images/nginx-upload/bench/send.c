@@ -3,7 +3,8 @@
  * Uploads as fast as a client can: plain HTTP by sendfile, TLS 1.3 in large
  * writes, one thread for each connection. It prints one line of JSON.
  *
- * usage: bench-send [-t] [-f] [-n connections] port path bytes source
+ * usage: bench-send [-t] [-f] [-n connections] [-m method] [-H header]...
+ *                   port path bytes source
  *
  * -t is TLS, -f a multipart form; an @ in the path becomes the number of the
  * connection. The source is sent from its beginning again until there are as
@@ -46,6 +47,8 @@ static SSL_CTX            *tls;
 static int                 form;
 static int                 port;
 static const char         *path;
+static const char         *method;
+static char                headers[2048];
 static uint64_t            bytes;
 
 static int                 source;
@@ -171,7 +174,7 @@ static void *
 upload(void *data)
 {
     int          len;
-    char         head[1024], target[512];
+    char         head[4096], target[512];
     double       started, sent;
     upload_t    *u;
     uint64_t     length;
@@ -198,8 +201,8 @@ upload(void *data)
                    "Host: localhost\r\n"
                    "Connection: close\r\n"
                    "Content-Length: %llu\r\n"
-                   "%s\r\n%s",
-                   form ? "POST" : "PUT", target, (unsigned long long) length,
+                   "%s%s\r\n%s",
+                   method, target, (unsigned long long) length, headers,
                    form ? "Content-Type: multipart/form-data; boundary="
                           BOUNDARY "\r\n" : "",
                    form ? PREAMBLE : "");
@@ -251,13 +254,15 @@ int
 main(int argc, char *const *argv)
 {
     int           i, n, c;
+    size_t        len;
     double        seconds;
     upload_t     *uploads;
     struct stat   st;
 
     n = 1;
+    method = NULL;
 
-    while ((c = getopt(argc, argv, "tfn:")) != -1) {
+    while ((c = getopt(argc, argv, "tfn:m:H:")) != -1) {
 
         switch (c) {
 
@@ -280,15 +285,28 @@ main(int argc, char *const *argv)
             n = atoi(optarg);
             break;
 
+        case 'm':
+            method = optarg;
+            break;
+
+        case 'H':
+            len = strlen(headers);
+            snprintf(headers + len, sizeof(headers) - len, "%s\r\n", optarg);
+            break;
+
         default:
             return 2;
         }
     }
 
     if (argc - optind != 4 || n < 1) {
-        fprintf(stderr, "usage: %s [-t] [-f] [-n connections] port path bytes "
-                "source\n", argv[0]);
+        fprintf(stderr, "usage: %s [-t] [-f] [-n connections] [-m method] "
+                "[-H header]... port path bytes source\n", argv[0]);
         return 2;
+    }
+
+    if (method == NULL) {
+        method = form ? "POST" : "PUT";
     }
 
     port = atoi(argv[optind]);
