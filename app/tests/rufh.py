@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import random
     import socket
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from http.client import HTTPMessage
 
 PARTIAL = {"Content-Type": "application/partial-upload"}
@@ -41,7 +41,9 @@ class Reply(Protocol):
 class Server(Protocol):
     """A way to a server, with TLS or without."""
 
-    def send(self, method: str, path: str, body: bytes, headers: Mapping[str, str], /) -> Reply: ...
+    def send(
+        self, method: str, path: str, body: bytes | Iterable[bytes], headers: Mapping[str, str], /
+    ) -> Reply: ...
     def begin(
         self, method: str, path: str, length: int, headers: Mapping[str, str], /
     ) -> socket.socket: ...

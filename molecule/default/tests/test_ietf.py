@@ -22,7 +22,7 @@ from rufh import IANA, Reply, Rufh, digest
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from conftest import Site
 
@@ -44,7 +44,9 @@ class Tls:
 
     site: Site
 
-    def send(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> TlsReply:
+    def send(
+        self, method: str, path: str, body: bytes | Iterable[bytes], headers: Mapping[str, str]
+    ) -> TlsReply:
         """Send a request and return the answer."""
         context = ssl.create_default_context(cafile=self.site.ca_file)
         client = http.client.HTTPSConnection(
