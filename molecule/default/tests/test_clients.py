@@ -241,7 +241,7 @@ def test_parallel_parts_make_a_whole_file(
     assert host.check_output(INCOMING) == before
 
 
-@pytest.mark.parametrize("client", ["tus-js-client", "uppy"], indirect=True)
+@pytest.mark.parametrize("client", ["tus-js-client"], indirect=True)
 def test_parallel_parts_make_a_whole_file_through_interruptions(
     host: Any,
     client: Driver,
