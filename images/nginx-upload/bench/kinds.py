@@ -152,7 +152,6 @@ KINDS = [
         form=False,
         plain_only=True,
         one_client=True,
-        slow=True,
         credentials=dict,
     ),
     Kind(

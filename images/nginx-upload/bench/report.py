@@ -89,7 +89,7 @@ def multiples(runs: Runs) -> list[str]:
         for peer in ("tus-server", "tuspyserver")
         if {"tus", peer} <= runs.keys()
     ]
-    return [f"The kit's tus was {' and '.join(found)}.", ""] if found else []
+    return [f"The kit's tus was {' and '.join(found)}, which do not hash.", ""] if found else []
 
 
 def transports(results: Results) -> list[str]:

@@ -91,7 +91,9 @@ class Server:
         found = [process.pid for process in self.processes]
         for pid in found:
             for children in Path(f"/proc/{pid}/task").glob("*/children"):
-                found += [int(child) for child in children.read_text().split()]
+                # a thread may have ended meanwhile
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                    found += [int(child) for child in children.read_text().split()]
         return found
 
     def workers(self) -> list[int]:
