@@ -173,14 +173,14 @@ STALL_SECONDS = 60.0
 ANSWER_SECONDS = 900.0
 """How long the answer may take after the last byte: the server flushes the file to its disk."""
 
+APPEND_SECONDS = 300.0
+"""The same for an appended stretch, of which less is left to flush."""
+
 ANSWER_LIMIT = 1 << 20
 """Bytes of an answer that are read; the answers are a few hundred bytes."""
 
 HEAD_LIMIT = 1 << 16
 """Bytes of an early answer that are taken while sending, before it counts as final anyway."""
-
-APPEND_SECONDS = 300.0
-"""The same for an appended stretch, of which less is left to flush."""
 
 FILES = "/files/"
 """Where tus uploads are made."""
@@ -292,7 +292,7 @@ def duration(seconds: float) -> str:
     return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"
 
 
-def utf8(name: str) -> str:
+def utf8(name: str | Path) -> str:
     """Return a name as UTF-8 text; bytes that are not are replaced."""
     return os.fsencode(name).decode("utf-8", "replace")
 
@@ -562,7 +562,7 @@ class LocalFile:
     @property
     def name(self) -> str:
         """The base name as UTF-8 text; bytes of a name that are not UTF-8 are replaced."""
-        return os.fsencode(self.path.name).decode("utf-8", "replace")
+        return utf8(self.path.name)
 
     @property
     def amount(self) -> str:
@@ -572,7 +572,7 @@ class LocalFile:
     @property
     def shown(self) -> str:
         """The path as it is shown to people."""
-        return one_line(os.fsencode(self.path).decode("utf-8", "replace"))
+        return one_line(utf8(self.path))
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Read a block, and see that nobody else is writing the file."""
@@ -1708,14 +1708,6 @@ TUS_VERSION = "1.0.0"
 TUS_TYPE = "application/offset+octet-stream"
 
 
-TUS_HEADERS = {
-    "Tus-Resumable": TUS_VERSION,
-    "Content-Type": TUS_TYPE,
-    "Upload-Length": "1000000000000",
-}
-FORM_HEADERS = {"Content-Type": "multipart/form-data; boundary=push-doctor"}
-
-
 class GoneError(Exception):
     """The server knows nothing of an upload any more."""
 
@@ -1739,17 +1731,12 @@ class Tus:
         return self._place(self._call("POST", FILES, headers))
 
     def join(self, paths: Sequence[str], names: Mapping[str, str]) -> str:
-        """Make a file of parts, and return its path."""
+        """Make a file of parts, and return its path; the same list again is the same file."""
         headers = {
             "Upload-Concat": f"final;{' '.join(paths)}",
             "Upload-Metadata": metadata(names),
         }
-        answer = self._call("POST", FILES, headers)
-        # Its first answer may have been lost: then the parts are in the file that this one names.
-        joined = re.search(rf"{FILES}[0-9a-f-]{{36}}", answer.detail)
-        if answer.status == http.HTTPStatus.GONE and joined:
-            return joined[0]
-        return self._place(answer)
+        return self._place(self._call("POST", FILES, headers))
 
     def offset(self, path: str) -> int:
         """Ask how many bytes are there."""
@@ -2213,7 +2200,10 @@ class Streaming:
                 self._hasher.feed(size, content)
                 self._bring(tus, path, size, content, last=last)
                 size += len(content)
-            document = patience.until(lambda: tus.describe(path))
+            try:
+                document = patience.until(lambda: tus.describe(path))
+            except GoneError:
+                raise no_receipt(self._manner.settings, path) from None
             return document, self._hasher.sha256(), size
 
     def _bring(self, tus: Tus, path: str, begin: int, content: bytes, *, last: bool) -> None:
@@ -2965,6 +2955,14 @@ def forget_token(settings: Settings) -> None:
 
 
 # ---- doctor --------------------------------------------------------------------------------------
+
+
+TUS_HEADERS = {
+    "Tus-Resumable": TUS_VERSION,
+    "Content-Type": TUS_TYPE,
+    "Upload-Length": "1000000000000",
+}
+FORM_HEADERS = {"Content-Type": "multipart/form-data; boundary=push-doctor"}
 
 
 @dataclass(frozen=True)
