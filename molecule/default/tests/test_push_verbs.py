@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from clients.hop import Hop
+from clients.push import AUTH, DONE, LOCAL_FILE, MIB, REFUSED, USAGE, VERIFICATION, Client, sha256
 from conftest import ROOT
-from test_push import AUTH, DONE, LOCAL_FILE, MIB, REFUSED, USAGE, Client, sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("tidy")
 
-VERIFICATION = 8
 PASSWORD = "a-password-of-ours-7"
 KEYRING = """
 import json, os, pathlib, types

@@ -9,9 +9,9 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from typing import Self
+from clients.listener import Listener, copy, end
 
+if TYPE_CHECKING:
     from conftest import Site
 
 _PIECE = 65536
@@ -37,37 +37,20 @@ class Faults:
     """Heads of answers, a status and further lines, that come instead of the server's."""
 
 
-class Hop:
+class Hop(Listener):
     """Takes plain HTTP, one request a connection, and brings it to the site."""
 
     def __init__(self, site: Site) -> None:
+        super().__init__()
         self._site = site
-        self._listener = socket.create_server(("127.0.0.1", 0))
         self._over = threading.Event()
         self.faults = Faults()
         self.requests: list[str] = []
         self.received = 0
 
-    @property
-    def port(self) -> int:
-        """Where it listens, on the loopback address."""
-        port: int = self._listener.getsockname()[1]
-        return port
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+        super().__exit__()
 
     def _serve(self, client: socket.socket) -> None:
         with client, contextlib.suppress(OSError):
@@ -99,7 +82,7 @@ class Hop:
             head = re.sub(rb"(?i)\r\nexpect: [^\r]*", b"", head)
         with self._site.connect() as server:
             server.sendall(head + b"\r\nConnection: close" + _HEAD_END)
-            back = threading.Thread(target=_copy, args=(server, client), daemon=True)
+            back = threading.Thread(target=copy, args=(server, client), daemon=True)
             back.start()
             if length:
                 self._body(client, server, rest, length)
@@ -136,8 +119,8 @@ class Hop:
             if done >= length:
                 return
             if self._is_cut(done):
-                _end(server)
-                _end(client)
+                end(server)
+                end(client)
                 return
             if self.faults.stalls and done >= self.faults.stall_after:
                 self.faults.stalls -= 1
@@ -146,20 +129,8 @@ class Hop:
             self._over.wait(self.faults.pause)
             piece = client.recv(_PIECE)
             if not piece:
-                _end(server)
+                end(server)
                 return
 
     def _is_cut(self, done: int) -> bool:
         return self.faults.cut_after is not None and done >= self.faults.cut_after
-
-
-def _copy(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(_PIECE):
-            target.sendall(data)
-    _end(target)
-
-
-def _end(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)

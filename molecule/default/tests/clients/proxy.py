@@ -7,34 +7,29 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
+from clients.listener import Listener, copy, end
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Self
 
 _PIECE = 16384
 
 
-class CuttingProxy:
+class CuttingProxy(Listener):
     """Passes everything on to a server, and cuts a connection when a gap of bytes is used up.
 
     Bytes are counted from the client to the server, over all connections.
     """
 
     def __init__(self, host: str, port: int) -> None:
+        super().__init__()
         self._server = (host, port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
         self._lock = threading.Lock()
         self._gaps: list[int] = []
         self._before_hold: int | None = None
         self._go_on = threading.Event()
         self.holds = threading.Event()
         self.cuts = 0
-
-    @property
-    def port(self) -> int:
-        """Where it listens, on the loopback address."""
-        port: int = self._listener.getsockname()[1]
-        return port
 
     def cut_after(self, gaps: Iterable[int]) -> None:
         """Cut after each of these many further bytes, then never more; forget what was planned."""
@@ -55,20 +50,6 @@ class CuttingProxy:
             self._before_hold = None
             self._go_on.set()
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
     def _serve(self, client: socket.socket) -> None:
         with contextlib.ExitStack() as stack:
             stack.enter_context(client)
@@ -76,7 +57,7 @@ class CuttingProxy:
                 server = stack.enter_context(socket.create_connection(self._server))
             except OSError:  # it is being restarted: the client finds its connection closed
                 return
-            back = threading.Thread(target=self._back, args=(server, client), daemon=True)
+            back = threading.Thread(target=copy, args=(server, client), daemon=True)
             back.start()
             with contextlib.suppress(OSError):
                 while data := client.recv(_PIECE):
@@ -85,15 +66,9 @@ class CuttingProxy:
                     server.sendall(data[:passed])
                     if passed < len(data):
                         break
-            _end(server)
-            _end(client)
+            end(server)
+            end(client)
             back.join()
-
-    def _back(self, server: socket.socket, client: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := server.recv(_PIECE):
-                client.sendall(data)
-        _end(client)
 
     def _wait_while_held(self, size: int) -> None:
         with self._lock:
@@ -115,8 +90,3 @@ class CuttingProxy:
             # One byte less at least, so that a cut is told apart from a pass.
             self.cuts += 1
             return min(self._gaps.pop(0), size - 1)
-
-
-def _end(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
