@@ -47,5 +47,10 @@ def test_the_list_goes_on_at_the_next_page(owner: Person) -> None:
     assert (len(second["uploads"]), second["next"]) == (1, None)
 
 
+def test_a_cache_tells_the_list_from_the_page(owner: Person) -> None:
+    for headers in (JSON, {"Accept": "text/html"}):
+        assert "Accept" in owner.api.get("/uploads/", **headers).headers["Vary"]
+
+
 def test_nobody_else_gets_the_list(nobody: Nginx) -> None:
     assert nobody.get("/uploads/", **JSON).status_code == 401

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils.cache import patch_vary_headers
 from django.utils.http import content_disposition_header, urlencode
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
@@ -55,7 +56,14 @@ def upload_table(request: HttpRequest, identity: Identity) -> HttpResponse:
     """List a user's own uploads, newest first; staff sees everybody's. Programs get JSON."""
     uploads = Upload.objects.visible_to(identity.user).select_related("owner")
     if "application/json" in request.headers.get("Accept", ""):
-        return _listing(request, uploads.complete())
+        response = _listing(request, uploads.complete())
+    else:
+        response = _table(request, identity, uploads)
+    patch_vary_headers(response, ["Accept"])
+    return response
+
+
+def _table(request: HttpRequest, identity: Identity, uploads: UploadQuerySet) -> HttpResponse:
     page = Paginator(uploads.complete(), PAGE_SIZE).get_page(request.GET.get("page"))
     # Few, and apart, so that the pages of files have an index.
     coming = list(uploads.in_the_background()) if page.number == 1 else []
@@ -64,7 +72,7 @@ def upload_table(request: HttpRequest, identity: Identity) -> HttpResponse:
     )
 
 
-def _listing(request: HttpRequest, uploads: UploadQuerySet) -> JsonResponse:
+def _listing(request: HttpRequest, uploads: UploadQuerySet) -> HttpResponse:
     asked = ((key, request.GET.get(key)) for key in ("name", "sha256"))
     chosen = {key: value for key, value in asked if value}
     page = Paginator(uploads.filter(**chosen), PAGE_SIZE).get_page(request.GET.get("page"))
