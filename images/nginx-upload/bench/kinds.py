@@ -52,6 +52,7 @@ class Kind:
     slow: bool = False  # it gets a smaller file, and fewer rounds
     directive: str = ""  # that the module must have for it
     credentials: Callable[[], dict[str, str]] | None = None  # of a tus server: the path is that of a new upload
+    digest_of: Callable[[str], str] | None = None  # asked with that path, where the answer has no digest
 
     def start(self, settings: Settings, *, tls: bool) -> Server:
         start = self.tls_server if tls and self.tls_server else self.server
@@ -83,9 +84,16 @@ TUS = Kind(
     tus.kit,
     "/files/",
     form=False,
+    digest=True,
     one_client=True,
     credentials=tus.authorization,
+    digest_of=tus.digest,
 )
+
+
+def tus_peer(name: str, title: str, server: Callable[[Settings], Server]) -> Kind:
+    return Kind(name, title, server, "/files/", form=False, plain_only=True, one_client=True, credentials=dict)
+
 
 KINDS = [
     WEBDAV,
@@ -134,26 +142,8 @@ KINDS = [
         plain_only=True,
     ),
     TUS,
-    Kind(
-        "tus-server",
-        "tus, `@tus/server` with `@tus/file-store`",
-        tus.reference,
-        "/files/",
-        form=False,
-        plain_only=True,
-        one_client=True,
-        credentials=dict,
-    ),
-    Kind(
-        "tuspyserver",
-        "tus, tuspyserver",
-        tus.of_pypi,
-        "/files/",
-        form=False,
-        plain_only=True,
-        one_client=True,
-        credentials=dict,
-    ),
+    tus_peer("tus-server", "tus, `@tus/server` with `@tus/file-store`", tus.reference),
+    tus_peer("tuspyserver", "tus, tuspyserver", tus.of_pypi),
     Kind(
         "django",
         "Django under gunicorn",
@@ -283,7 +273,7 @@ def send(kind: Kind, size: int, *, tls: bool, clients: int = 1) -> Sent:
     return Sent(
         answer["seconds"],
         max(upload["answer_seconds"] for upload in uploads),
-        [upload["content"] for upload in uploads],
+        [kind.digest_of(path)] if kind.digest_of else [upload["content"] for upload in uploads],
     )
 
 

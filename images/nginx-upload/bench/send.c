@@ -291,7 +291,13 @@ main(int argc, char *const *argv)
 
         case 'H':
             len = strlen(headers);
-            snprintf(headers + len, sizeof(headers) - len, "%s\r\n", optarg);
+
+            if (len + strlen(optarg) + sizeof("\r\n") > sizeof(headers)) {
+                fprintf(stderr, "the headers are too long\n");
+                return 2;
+            }
+
+            sprintf(headers + len, "%s\r\n", optarg);
             break;
 
         default:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import http.client
+import json
 import os
 import secrets
 import subprocess
@@ -59,6 +60,15 @@ def create(headers: dict[str, str], **more: str) -> str:
         raise RuntimeError(f"no upload was created: {status}\n{(RUN / 'server.log').read_text()}")
     location = answer["Location"]
     return "/" + location.split("/", 3)[3] if "://" in location else location
+
+
+def digest(path: str) -> str:
+    """Return the SHA-256 that the kit recorded of an upload; empty while it has none."""
+    client = http.client.HTTPConnection("127.0.0.1", HTTP_PORT, timeout=300)
+    client.request("GET", f"/uploads/{path.rpartition('/')[2]}", headers={"Host": "localhost", **authorization()})
+    found = json.load(client.getresponse()).get("sha256", "")
+    client.close()
+    return str(found)
 
 
 def chunk(headers: dict[str, str], offset: int) -> list[str]:
