@@ -11,9 +11,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 
-from accounts.models import ApiToken, User
+from accounts.models import ApiToken, Scope, User
 from config.problems import Problem, wants_page
 
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="upload"'}
 
 
@@ -24,12 +25,49 @@ class Identity:
     user: User
     token: ApiToken | None
 
+    def require(self, *enough: Scope) -> None:
+        """Check the token, as `require_scope`. Problem 403; a session is good for everything."""
+        if self.token is not None:
+            require_scope(self.token, *enough)
 
-def identify(request: HttpRequest) -> Identity | None:
-    """Return who sends this request, or None.
 
-    A token decides alone: a wrong one is never made up for by a cookie. Other schemes of the
-    Authorization header are somebody else's, a proxy's for example, and are passed over.
+class ScopeTooSmall(Problem):
+    """A valid token that is not good for this."""
+
+    def __init__(self, token: ApiToken, *enough: Scope) -> None:
+        """Take the scopes of which any would do, beside that of everything."""
+        self.enough = tuple(dict.fromkeys((*enough, Scope.ALL)))
+        words = " or ".join(f"'{scope.value}'" for scope in self.enough)
+        super().__init__(
+            HTTPStatus.FORBIDDEN,
+            "scope",
+            "The token is not good for this",
+            f"This token has the scope '{token.scope}', and {words} is needed. Make another token"
+            " on the account page, or with `manage.py create_token --scope`.",
+            # As RFC 6750 says it to programs.
+            headers={
+                "WWW-Authenticate": f'{CHALLENGE["WWW-Authenticate"]}, error="insufficient_scope",'
+                f' scope="{" ".join(scope.value for scope in self.enough)}"'
+            },
+        )
+
+    def document(self) -> dict[str, str | int]:
+        """Return the members, with the scope that a token for this would have."""
+        return {**super().document(), "scope": self.enough[0].value}
+
+
+def require_scope(token: ApiToken, *enough: Scope) -> None:
+    """Check that a token's scope is one of these, or that of everything. Problem 403."""
+    if Scope(token.scope) not in {*enough, Scope.ALL}:
+        raise ScopeTooSmall(token, *enough)
+
+
+def identify(request: HttpRequest, *enough: Scope) -> Identity | None:
+    """Return who sends this request, or None. Problem 403: a token of another scope than `enough`.
+
+    A token of everything always is; whoever names no other wants one. A token decides alone: a
+    wrong one is never made up for by a cookie. Other schemes of the Authorization header are
+    somebody else's, a proxy's for example, and are passed over.
     """
     text = bearer_token(request)
     if text is not None:
@@ -37,6 +75,7 @@ def identify(request: HttpRequest) -> Identity | None:
         if token is None:
             return None
         token.note_use()
+        require_scope(token, *enough)
         return Identity(token.owner, token)
     if request.user.is_authenticated:
         return Identity(request.user, None)
@@ -109,13 +148,32 @@ def require_our_pages(request: HttpRequest) -> None:
 def identified[**P](
     view: Callable[Concatenate[HttpRequest, Identity, P], HttpResponse],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
-    """Give a view the identity of its client; anonymous ones are refused before it runs."""
+    """Give a view the identity of its client; anonymous ones are refused before it runs.
 
-    @wraps(view)
-    def wrapper(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-        identity = identify(request)
-        if identity is None:
-            return refuse_anonymous(request, request.get_full_path())
-        return view(request, identity, *args, **kwargs)
+    A token has to be good for reading where the request only reads, and for everything elsewhere.
+    """
+    return identified_with()(view)
 
-    return wrapper
+
+def identified_with[**P](
+    *enough: Scope,
+) -> Callable[
+    [Callable[Concatenate[HttpRequest, Identity, P], HttpResponse]],
+    Callable[Concatenate[HttpRequest, P], HttpResponse],
+]:
+    """Do the same as `identified`, for tokens of these scopes as well."""
+
+    def decorator(
+        view: Callable[Concatenate[HttpRequest, Identity, P], HttpResponse],
+    ) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+        @wraps(view)
+        def wrapper(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+            usual = Scope.READ if request.method in SAFE_METHODS else Scope.ALL
+            identity = identify(request, usual, *enough)
+            if identity is None:
+                return refuse_anonymous(request, request.get_full_path())
+            return view(request, identity, *args, **kwargs)
+
+        return wrapper
+
+    return decorator

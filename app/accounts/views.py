@@ -4,22 +4,15 @@ import json
 from http import HTTPStatus
 from typing import Any, Final
 
-from django.contrib.auth import authenticate
-from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
 
 from accounts.authentication import identify, unauthenticated
-from accounts.models import ApiToken, User, new_token
+from accounts.models import ApiToken, Scope, new_token
+from accounts.sign_in import check_password
 from config.problems import Problem
 
-# Failures that one address may have with one name, and with all, within the time. Each process of
-# the application counts its own.
-FAILURES_OF_NAME: Final = 5
-FAILURES_OF_ADDRESS: Final = 50
-FAILURE_SECONDS: Final = 300
 NAME_LENGTH: Final = 100
 
 
@@ -42,15 +35,8 @@ def token(request: HttpRequest) -> HttpResponse:
 @sensitive_variables("said", "text")
 def _create(request: HttpRequest) -> HttpResponse:
     said = _read(request)
-    keys = _keys(request, said["username"])
-    for key, most in keys.items():
-        if cache.get(key, 0) >= most:
-            raise _too_many()
-    user = authenticate(request, username=said["username"], password=said["password"])
-    if not isinstance(user, User):
-        for key in keys:
-            cache.add(key, 0, FAILURE_SECONDS)
-            cache.incr(key)
+    user = check_password(request, said["username"], said["password"])
+    if user is None:
         raise Problem(
             HTTPStatus.UNAUTHORIZED,
             "password",
@@ -65,17 +51,19 @@ def _create(request: HttpRequest) -> HttpResponse:
             "Choose another name for the token.",
         )
     text = new_token()
-    ApiToken.objects.add(user, said["name"], text)
-    response = JsonResponse({"token": text, "name": said["name"]}, status=HTTPStatus.CREATED)
+    scope = Scope(said["scope"])
+    ApiToken.objects.add(user, said["name"], text, scope=scope)
+    made = {"token": text, "name": said["name"], "scope": scope.value}
+    response = JsonResponse(made, status=HTTPStatus.CREATED)
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
 def _revoke(request: HttpRequest) -> HttpResponse:
-    identity = identify(request)
+    identity = identify(request, *Scope)
     if identity is None or identity.token is None:
         raise unauthenticated()
-    ApiToken.objects.filter(pk=identity.token.pk).update(revoked=timezone.now())
+    ApiToken.objects.filter(pk=identity.token.pk).revoke()
     return HttpResponse(status=HTTPStatus.NO_CONTENT)
 
 
@@ -83,37 +71,21 @@ def _read(request: HttpRequest) -> dict[str, str]:
     try:
         said: Any = json.loads(request.body)
         found = {key: said[key] for key in ("username", "password", "name")}
-    except (ValueError, LookupError, TypeError):
+        found["scope"] = said.get("scope", Scope.ALL.value)
+    except (ValueError, LookupError, TypeError, AttributeError):
         found = {}
     if (
         request.content_type != "application/json"
         or not found
         or not all(isinstance(value, str) and value for value in found.values())
         or len(found["name"]) > NAME_LENGTH
+        or found["scope"] not in Scope.values
     ):
         raise Problem(
             HTTPStatus.BAD_REQUEST,
             "malformed",
             "The request is malformed",
-            "Send a JSON object with `username`, `password` and `name`, which the token will have.",
+            "Send a JSON object with `username`, `password` and `name`, which the token will have,"
+            f" and `scope` if it is not to be for everything: {', '.join(Scope.values)}.",
         )
     return found
-
-
-def _keys(request: HttpRequest, username: str) -> dict[str, int]:
-    address = request.headers.get("X-Real-IP", "")
-    name = username.encode().hex()[:128]
-    return {
-        f"sign-in:{address}": FAILURES_OF_ADDRESS,
-        f"sign-in:{address}:{name}": FAILURES_OF_NAME,
-    }
-
-
-def _too_many() -> Problem:
-    return Problem(
-        HTTPStatus.TOO_MANY_REQUESTS,
-        "too-many-failures",
-        "Too many wrong passwords",
-        "Wait for five minutes, and try again.",
-        headers={"Retry-After": str(FAILURE_SECONDS)},
-    )

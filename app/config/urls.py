@@ -1,10 +1,12 @@
 """Addresses. nginx keeps /internal/ and /complete/ to itself, and the POST of /upload."""
 
 from django.contrib import admin
-from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.auth.views import LogoutView
 from django.urls import path
 from django.views.generic import RedirectView
 
+from accounts import account_views
+from accounts.sign_in import SignIn
 from accounts.views import token
 from config.errors import HANDLERS
 from config.health import healthz
@@ -29,8 +31,18 @@ urlpatterns = [
     path("uploads/", views.upload_table, name="uploads"),
     path("uploads/<uuid:upload_id>", views.upload_detail, name="upload-detail"),
     path("uploads/<uuid:upload_id>/download", views.download, name="download"),
-    path("accounts/login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
-    path("accounts/token", token, name="token"),
+    path("accounts/", account_views.account, name="account"),
+    path("accounts/login/", SignIn.as_view(), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
+    path("accounts/password/", account_views.change_password, name="password-change"),
+    path("accounts/token", token, name="token"),
+    path("accounts/tokens/", account_views.tokens, name="tokens"),
+    path("accounts/tokens/<int:pk>/revoke", account_views.revoke_token, name="token-revoke"),
+    path(
+        "accounts/sessions/end-others",
+        account_views.end_other_sessions,
+        name="sessions-end-others",
+    ),
+    path("accounts/sessions/<int:pk>/end", account_views.end_session, name="session-end"),
     path("admin/", admin.site.urls),
 ]

@@ -144,6 +144,17 @@ def test_a_new_token_is_printed_once_and_works(owner: Person) -> None:
     assert owner.user.tokens.count() == 2
 
 
+def test_a_new_token_has_the_scope_that_is_asked_for(owner: Person) -> None:
+    text = _run("create_token", "--user=olivia", "--name=rig", "--scope=upload").strip()
+    program = Nginx(headers={"Authorization": f"Bearer {text}"})
+    assert program.authorize().status_code == 204
+    assert program.get("/uploads/").status_code == 403
+    _run("create_token", "--user=olivia", "--name=ci")
+    assert owner.user.tokens.get(name="ci").scope == "all"
+    with pytest.raises(CommandError, match="invalid choice"):
+        _run("create_token", "--user=olivia", "--name=cd", "--scope=root")
+
+
 @pytest.mark.parametrize("command", ["create_token", "ensure_token"])
 def test_a_token_needs_a_known_user(command: str) -> None:
     with pytest.raises(CommandError, match="ensure_user nemo"):

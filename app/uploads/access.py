@@ -3,6 +3,9 @@
 An upload belongs to its owner alone; to anybody else it is not there. Two things open one upload
 and nothing else, so that a token that runs out does not end what it began: the token that created
 it, expired but not revoked, and the capability that its creation was answered with.
+
+A token whose scope is uploading is good for what it created alone, and one for reading changes
+nothing: 403 where the upload is its owner's, 404 as for anybody where it is not.
 """
 
 import re
@@ -21,11 +24,12 @@ from accounts.authentication import (
     bearer_token,
     identify,
     require_our_pages,
+    require_scope,
     unauthenticated,
 )
-from accounts.models import ApiToken, User
+from accounts.models import ApiToken, Scope, User
 from config.problems import Problem
-from uploads.models import ELSEWHERE, UNFINISHED, Door, Upload
+from uploads.models import ELSEWHERE, UNFINISHED, Door, Upload, UploadQuerySet
 
 # The prefix tells a leaked capability from a token, and what it opens.
 CAPABILITY_PREFIX: Final = "upl_"
@@ -43,7 +47,10 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Continuer:
-    """Who goes on. A token that ran out, `is_outlived`, is good for what it created alone."""
+    """Who goes on. A token that ran out, `is_outlived`, is good for what it created alone.
+
+    So is one whose scope is uploading.
+    """
 
     user: User
     token: ApiToken | None
@@ -52,12 +59,13 @@ class Continuer:
     def may(self, upload: Upload) -> bool:
         """Tell whether an upload is theirs."""
         created = self.token is not None and upload.token_id == self.token.pk
-        return upload.owner_id == self.user.pk and (created or not self.is_outlived)
+        limited = self.is_outlived or _is_limited(self.token)
+        return upload.owner_id == self.user.pk and (created or not limited)
 
 
 def creator(request: HttpRequest) -> Identity:
-    """Return who begins an upload. Problem: 401, or 403 for a page of another site."""
-    identity = identify(request)
+    """Return who begins an upload. Problem: 401, or 403 for a scope or a page of another site."""
+    identity = identify(request, Scope.UPLOAD)
     if identity is None:
         raise unauthenticated()
     if identity.token is None:
@@ -65,11 +73,15 @@ def creator(request: HttpRequest) -> Identity:
     return identity
 
 
+def of(identity: Identity) -> UploadQuerySet:
+    """Return what a client may go on with: its own, or what a token for uploading created."""
+    return _of(Upload.objects.filter(owner=identity.user), identity.token)
+
+
 def own(identity: Identity, targets: Sequence[str]) -> list[Upload]:
     """Return a client's own uploads in the order of `targets`. Problem 404: one is not there."""
     ids = [_id(target) for target in targets]
-    owned = Upload.objects.filter(owner=identity.user)
-    found = owned.in_bulk([upload_id for upload_id in ids if upload_id is not None])
+    found = of(identity).in_bulk([upload_id for upload_id in ids if upload_id is not None])
     for number, upload_id in enumerate(ids, 1):
         if upload_id not in found:
             problem = not_found()
@@ -89,22 +101,29 @@ def to_upload(
     upload = find(target, door)
     text = bearer_token(request)
     if text is not None and upload is not None:
-        opened = _open(text, upload)
+        opened = _open(text, upload, safe=safe)
         if opened is not None:
             return opened
-    identity = identify(request)
+    identity = identify(request, *Scope)
     if identity is None:
         raise unauthenticated()
     if identity.token is None and not safe:
         require_our_pages(request)
     if upload is None or upload.owner_id != identity.user.pk:
         raise not_found()
+    if identity.token is not None:
+        _require_scope(identity.token, upload, safe=safe)
     return Access(upload, identity.token.pk if identity.token else None)
+
+
+def visible(identity: Identity) -> UploadQuerySet:
+    """Return what a client may see: its own, for staff everybody's, or what its token created."""
+    return _of(Upload.objects.visible_to(identity.user), identity.token)
 
 
 def continuer(request: HttpRequest) -> Continuer:
     """Return who goes on with an upload that only the body, or Django's record, will name."""
-    identity = identify(request)
+    identity = identify(request, Scope.UPLOAD)
     if identity is not None:
         if identity.token is None:
             require_our_pages(request)
@@ -113,6 +132,7 @@ def continuer(request: HttpRequest) -> Continuer:
     token = None if text is None else ApiToken.objects.in_force().with_text(text)
     if token is None:
         raise unauthenticated()
+    require_scope(token, Scope.UPLOAD)
     return Continuer(token.owner, token, is_outlived=True)
 
 
@@ -132,21 +152,22 @@ def find(target: str, door: Door | None) -> Upload | None:
     return uploads.exclude(protocol__in=ELSEWHERE, state__in=UNFINISHED).first()
 
 
-def to_named(request: HttpRequest, name: str, door: Door) -> Access | None:
+def to_named(request: HttpRequest, name: str, door: Door, *, safe: bool = False) -> Access | None:
     """Return the newest unfinished upload of a client's that has a name; None: there is none.
 
     As with an address, a token that ran out is good for what it created. Problem: 401 or 403.
     """
+    enough = (Scope.UPLOAD, Scope.READ) if safe else (Scope.UPLOAD,)
     uploads = (
         Upload.objects.receiving()
         .select_related("owner")
         .filter(name=name, protocol=door, expires__gt=timezone.now())
     )
-    identity = identify(request)
+    identity = identify(request, *enough)
     if identity is not None:
         if identity.token is None:
             require_our_pages(request)
-        upload = uploads.filter(owner=identity.user).first()
+        upload = _of(uploads.filter(owner=identity.user), identity.token).first()
         if upload is None:
             return None
         return Access(upload, identity.token.pk if identity.token else None)
@@ -155,6 +176,7 @@ def to_named(request: HttpRequest, name: str, door: Door) -> Access | None:
     upload = uploads.filter(token=token, owner__is_active=True).first() if token else None
     if token is None or upload is None:
         raise unauthenticated()
+    require_scope(token, *enough)
     return Access(upload, token.pk)
 
 
@@ -182,7 +204,20 @@ def _id(target: str) -> UUID | None:
     return upload_id if str(upload_id) == target else None
 
 
-def _open(text: str, upload: Upload) -> Access | None:
+def _is_limited(token: ApiToken | None) -> bool:
+    return token is not None and token.scope == Scope.UPLOAD
+
+
+def _of(uploads: UploadQuerySet, token: ApiToken | None) -> UploadQuerySet:
+    return uploads.filter(token=token) if _is_limited(token) else uploads
+
+
+def _require_scope(token: ApiToken, upload: Upload, *, safe: bool) -> None:
+    created = (Scope.UPLOAD,) if upload.token_id == token.pk else ()
+    require_scope(token, *created, *((Scope.READ,) if safe else ()))
+
+
+def _open(text: str, upload: Upload, *, safe: bool) -> Access | None:
     if upload.is_overdue(timezone.now()) or not upload.owner.is_active:
         return None
     if text.startswith(CAPABILITY_PREFIX):
@@ -192,6 +227,7 @@ def _open(text: str, upload: Upload) -> Access | None:
     token = ApiToken.objects.in_force().with_text(text)
     if token is None or token.pk != upload.token_id:
         return None
+    _require_scope(token, upload, safe=safe)
     token.note_use()
     return Access(upload, token.pk)
 
@@ -206,7 +242,7 @@ def _open_by_capability(text: str, upload: Upload) -> Access | None:
         return None
     token = int(found[2]) or None
     # Whoever withdraws a token withdraws what it opened.
-    if token is not None and not ApiToken.objects.in_force().filter(pk=token).exists():
+    if token is not None and not ApiToken.objects.in_force().uploading().filter(pk=token).exists():
         return None
     return Access(upload, token)
 

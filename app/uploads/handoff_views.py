@@ -12,7 +12,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.authentication import identify, refuse_anonymous, require_our_pages
-from accounts.models import User
+from accounts.models import Scope, User
 from config.problems import Problem, wants_page
 from uploads import answers, append_views, chunk_views, handoff, segment_views, space, storage
 from uploads.grants import Grant
@@ -33,7 +33,7 @@ def authorize(request: HttpRequest) -> HttpResponse:
         return segment_views.authorize(request, asked)
     if handoff.is_chunk(asked.uri):
         return chunk_views.authorize(request, asked)
-    identity = identify(request)
+    identity = identify(request, Scope.UPLOAD)
     if identity is None:
         return refuse_anonymous(request, asked.uri)
     if identity.token is None:

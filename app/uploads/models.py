@@ -44,6 +44,8 @@ TRANSITIONS: Final[Mapping[State, frozenset[State]]] = {
     State.DELETED: frozenset(),
 }
 UNFINISHED: Final = (State.RECEIVING, State.VERIFYING)
+# These have all their bytes on the disk.
+KEPT: Final = (State.COMPLETE, State.PART)
 # What waits for its client ends when that takes too long; what failed waits to be looked at.
 EXPIRING: Final = (State.RECEIVING, State.PART, State.FAILED)
 # Remembered for a while, without their file.

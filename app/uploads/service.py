@@ -20,7 +20,7 @@ from accounts.models import ApiToken, User
 from config.problems import Problem
 from uploads import handoff, partials, segments, space, storage
 from uploads.handoff import ReceivedBody
-from uploads.models import ENDED, UNFINISHED, Door, State, Upload
+from uploads.models import ENDED, UNFINISHED, Door, State, Upload, UploadQuerySet
 from uploads.partials import Takeover
 from uploads.refusals import (
     AlreadyComplete,
@@ -268,12 +268,12 @@ def terminate(upload: Upload) -> None:
         _delete(upload)
 
 
-def supersede(owner: User, name: str) -> None:
-    """Delete the unfinished plain PUTs of a name that nobody is at, so that they keep no room.
+def supersede(own: UploadQuerySet, name: str) -> None:
+    """Delete a client's unfinished plain PUTs of a name that nobody is at: they keep no room.
 
     Who sends a file of this name from its beginning again does not go on with an older one.
     """
-    for upload in Upload.objects.receiving().filter(owner=owner, protocol=Door.PUT, name=name):
+    for upload in own.receiving().filter(protocol=Door.PUT, name=name):
         path = partials.locate(upload)
         # Without a file it has only just begun.
         if not path.exists():

@@ -17,7 +17,7 @@ from django.utils import timezone
 from accounts.models import User
 from config.problems import Problem
 from uploads import partials, storage
-from uploads.models import UNFINISHED, State, Upload
+from uploads.models import KEPT, UNFINISHED, State, Upload
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -45,15 +45,45 @@ class Space:
         return min(self.free, max(0, self.quota - self.used))
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a user has of its quota, in bytes: files, and what unfinished uploads declared."""
+
+    kept: int
+    unfinished: int
+    quota: int | None
+
+    @property
+    def total(self) -> int:
+        """What counts against the quota."""
+        return self.kept + self.unfinished
+
+    @property
+    def left(self) -> int:
+        """What may still come; without a quota it is not this that ends it."""
+        return max(0, (self.quota or 0) - self.total)
+
+    @property
+    def high(self) -> int:
+        """From how many bytes on it is nearly used up."""
+        return (self.quota or 0) * 9 // 10
+
+
 def of(owner: User, *, without: Upload | None = None) -> Space:
     """Return what a user may still store, `without` counting one upload of its own."""
-    quota = settings.UPLOAD_QUOTA if owner.quota is None else owner.quota
+    quota = quota_of(owner)
     return Space(
         room=storage.room(),
-        reserved=_reserved(without),
-        quota=quota or None,
-        used=_used(owner, without) if quota else 0,
+        reserved=reserved(without),
+        quota=quota,
+        used=usage(owner, without=without).total if quota else 0,
     )
+
+
+def quota_of(owner: User) -> int | None:
+    """Return the bytes that a user may have, None for no limit."""
+    quota: int = settings.UPLOAD_QUOTA if owner.quota is None else owner.quota
+    return quota or None
 
 
 def max_size() -> int | None:
@@ -94,7 +124,8 @@ def too_large(size: int, limit: int) -> Problem:
     )
 
 
-def _reserved(without: Upload | None) -> int:
+def reserved(without: Upload | None = None) -> int:
+    """Return the bytes that were declared and are not taken yet, `without` those of one upload."""
     # An upload that nobody was told of, because the disk was full, soon reserves nothing.
     declared = (
         Upload.objects.receiving()
@@ -119,17 +150,19 @@ def _second_copies() -> int:
     return sum(largest.values())
 
 
-def _used(owner: User, without: Upload | None) -> int:
-    kept = Upload.objects.filter(owner=owner, state__in=(State.COMPLETE, State.PART))
-    used: int = kept.aggregate(used=Coalesce(Sum("size"), 0))["used"]
+def usage(owner: User, *, without: Upload | None = None) -> Usage:
+    """Return what a user stores, `without` counting one upload of its own."""
+    uploads = Upload.objects.filter(owner=owner)
+    kept = uploads.filter(state__in=KEPT).aggregate(used=Coalesce(Sum("size"), 0))["used"]
     # What failed is on the disk as well.
-    unfinished = Upload.objects.filter(owner=owner, state__in=(*UNFINISHED, State.FAILED))
+    open_ones = uploads.filter(state__in=(*UNFINISHED, State.FAILED))
     if without is not None:
-        unfinished = unfinished.exclude(pk=without.pk)
-    for upload_id, length in unfinished.values_list("id", "length"):
-        path = partials.path_of(upload_id)
-        used += partials.offset(path, durable=False) if length is None else length
-    return used
+        open_ones = open_ones.exclude(pk=without.pk)
+    unfinished = sum(
+        partials.offset(partials.path_of(upload_id), durable=False) if length is None else length
+        for upload_id, length in open_ones.values_list("id", "length")
+    )
+    return Usage(kept=kept, unfinished=unfinished, quota=quota_of(owner))
 
 
 def _no_space(space: Space, size: int | None) -> Problem:

@@ -13,9 +13,10 @@ from django.utils.http import content_disposition_header, urlencode
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
-from accounts.authentication import Identity, identified
+from accounts.authentication import Identity, identified, identified_with
+from accounts.models import Scope
 from config.problems import Problem
-from uploads import service, space
+from uploads import access, service, space
 from uploads.answers import describe
 from uploads.models import State, Upload, UploadQuerySet
 
@@ -85,7 +86,7 @@ def _listing(request: HttpRequest, uploads: UploadQuerySet) -> HttpResponse:
 
 
 @require_safe
-@identified
+@identified_with(Scope.UPLOAD)
 def upload_detail(request: HttpRequest, identity: Identity, upload_id: UUID) -> HttpResponse:
     """Describe one upload in JSON, also while it is under way."""
     upload = _visible(identity, upload_id)
@@ -133,7 +134,7 @@ def download(request: HttpRequest, identity: Identity, upload_id: UUID) -> HttpR
 
 
 def _visible(identity: Identity, upload_id: UUID) -> Upload:
-    upload = Upload.objects.visible_to(identity.user).filter(pk=upload_id).first()
+    upload = access.visible(identity).filter(pk=upload_id).first()
     if upload is None:
         # The same for a stranger's upload and for none, so that ids cannot be tried out.
         raise Http404

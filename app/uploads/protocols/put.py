@@ -75,7 +75,7 @@ class Put:
             is_findable=True,
         )
         checksum = structured.content_digest(call.headers)
-        service.supersede(creator.user, name)
+        service.supersede(access.of(creator), name)
         append = service.begin(new, size=call.length, checksum=checksum)
         token = creator.token.pk if creator.token else None
         return Permit(append, token, is_creation=True, is_final=_is_last(part))
@@ -105,7 +105,7 @@ class Put:
         """Answer HEAD."""
         if call.method != "HEAD":
             raise method_not_allowed(*_METHODS)
-        opened = access.to_named(call.request, _name(call), self.door)
+        opened = access.to_named(call.request, _name(call), self.door, safe=True)
         if opened is None:
             raise access.not_found()
         response = _progress(service.status(opened.upload, takeover=Takeover.IDLE))

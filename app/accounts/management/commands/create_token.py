@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from accounts.models import ApiToken, User, new_token
+from accounts.models import ApiToken, Scope, User, new_token
 
 
 class Command(BaseCommand):
@@ -19,6 +19,12 @@ class Command(BaseCommand):
         """Declare the arguments."""
         parser.add_argument("--user", required=True)
         parser.add_argument("--name", required=True, help="what will use the token")
+        parser.add_argument(
+            "--scope",
+            choices=Scope.values,
+            default=Scope.ALL.value,
+            help="what it is good for; upload: with what it began itself; default: all",
+        )
         parser.add_argument("--days", type=int, help="days until it expires; default: never")
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002
@@ -37,5 +43,5 @@ class Command(BaseCommand):
             )
         expires = options["days"] and timezone.now() + timedelta(days=options["days"])
         text = new_token()
-        ApiToken.objects.add(owner, options["name"], text, expires)
+        ApiToken.objects.add(owner, options["name"], text, expires, Scope(options["scope"]))
         self.stdout.write(text)
