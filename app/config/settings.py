@@ -57,7 +57,8 @@ UPLOAD_GRANT_MAX_AGE = ENVIRONMENT.integer("UPLOAD_GRANT_MAX_AGE", 7 * 86400, mi
 INSTALLED_APPS = [
     "accounts",
     "uploads",
-    "django.contrib.admin",
+    "monitoring",
+    "config.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",

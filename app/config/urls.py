@@ -10,6 +10,7 @@ from accounts.sign_in import SignIn
 from accounts.views import token
 from config.errors import HANDLERS
 from config.health import healthz
+from monitoring.views import status
 from uploads import append_views, chunk_views, handoff_views, segment_views, views
 
 handler400, handler403, handler404, handler500 = HANDLERS
@@ -44,5 +45,6 @@ urlpatterns = [
         name="sessions-end-others",
     ),
     path("accounts/sessions/<int:pk>/end", account_views.end_session, name="session-end"),
+    path("admin/status", status, name="status"),
     path("admin/", admin.site.urls),
 ]

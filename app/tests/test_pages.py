@@ -150,19 +150,6 @@ def test_the_table_has_pages_and_forgives_a_wrong_number(owner: Person) -> None:
         assert owner.browser.get(f"/uploads/?page={number}").status_code == 200
 
 
-def test_the_admin_shows_uploads_and_changes_none(owner: Person, colleague: Person) -> None:
-    _fill(owner, 1)
-    colleague.user.is_superuser = True
-    colleague.user.save()
-    page = colleague.browser.get("/admin/uploads/upload/").content.decode()
-    assert "olivia-0" in page
-    assert 'name="action"' not in page
-    detail = f"/admin/uploads/upload/{Upload.objects.get().pk}"
-    assert colleague.browser.get(f"{detail}/change/").status_code == 200
-    assert colleague.browser.get(f"{detail}/delete/").status_code == 403
-    assert colleague.browser.get("/admin/uploads/upload/add/").status_code == 403
-
-
 @pytest.mark.parametrize(
     ("size", "shown"),
     [

@@ -49,7 +49,7 @@ def test_the_admin_shows_and_revokes_tokens_but_not_their_text(
     assert owner.token not in page
     assert token.digest not in page
     browser = colleague.browser.client()
-    form = {"name": "laptop", "revoked_0": "2026-01-01", "revoked_1": "00:00:00"}
+    form = {"name": "laptop", "scope": "all", "revoked_0": "2026-01-01", "revoked_1": "00:00:00"}
     form["csrfmiddlewaretoken"] = browser.get(address, secure=True).cookies["csrftoken"].value
     answer = browser.post(address, form, secure=True, headers={"Referer": "https://upload.test/"})
     assert answer.status_code == 302

@@ -28,7 +28,7 @@ _ORPHANED_SECONDS: Final = 86400.0
 # A form is being received as long as one of its files grows; nginx waits less for the next byte.
 _FORM_SECONDS: Final = 3600.0
 # What the module calls the files of a form.
-_OF_FORM: Final = re.compile(r"[0-9]{10,}")
+OF_FORM: Final = re.compile(r"[0-9]{10,}")
 
 
 class Action(StrEnum):
@@ -97,7 +97,7 @@ def _form_age(root: Path) -> float:
     # nginx closes each file of a form when it is whole, and the form may go on for as long as a
     # grant is good.
     is_receiving = any(
-        _OF_FORM.fullmatch(path.name) and _idle(path) < _FORM_SECONDS for path in root.iterdir()
+        OF_FORM.fullmatch(path.name) and _idle(path) < _FORM_SECONDS for path in root.iterdir()
     )
     return max(_ORPHANED_SECONDS, settings.UPLOAD_GRANT_MAX_AGE if is_receiving else 0.0)
 
@@ -106,7 +106,7 @@ def _age_limit(path: Path, root: Path, form_age: float) -> float:
     if path.parent != root:
         # Segments end with their upload; this is for what nothing knows of any more.
         return max(_ORPHANED_SECONDS, settings.UPLOAD_EXPIRY)
-    return form_age if _OF_FORM.fullmatch(path.name) else _ORPHANED_SECONDS
+    return form_age if OF_FORM.fullmatch(path.name) else _ORPHANED_SECONDS
 
 
 def _has_owner(path: Path, root: Path) -> bool:

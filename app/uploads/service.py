@@ -20,7 +20,7 @@ from accounts.models import ApiToken, User
 from config.problems import Problem
 from uploads import handoff, partials, segments, space, storage
 from uploads.handoff import ReceivedBody
-from uploads.models import ENDED, UNFINISHED, Door, State, Upload, UploadQuerySet
+from uploads.models import ENDED, KEPT, UNFINISHED, Door, State, Upload, UploadQuerySet
 from uploads.partials import Takeover
 from uploads.refusals import (
     AlreadyComplete,
@@ -203,15 +203,9 @@ def status(upload: Upload, *, takeover: Takeover | None = None, door: Door | Non
     """
     require_remembered(upload)
     _require_sound(upload)
-    if upload.state in {State.COMPLETE, State.PART}:
-        return Status(upload, upload.size)
-    if upload.state == State.VERIFYING:
-        return Status(upload, upload.length or 0)
+    if upload.state != State.RECEIVING or upload.protocol == Door.SEGMENTS or takeover is None:
+        return Status(upload, arrived(upload))
     path = partials.locate(upload)
-    if upload.protocol == Door.SEGMENTS:
-        return Status(upload, segments.received(path))
-    if takeover is None:
-        return Status(upload, partials.offset(path, durable=False))
     partials.wait_until_free(path, takeover)
     recover(upload)
     offset = partials.offset(path, durable=True)
@@ -221,6 +215,18 @@ def status(upload: Upload, *, takeover: Takeover | None = None, door: Door | Non
     body = handoff.ask_for_digest(path, offset, DIGEST_SECONDS)
     with partials.held(path, takeover):
         return received(upload, body, is_final=False, door=door)
+
+
+def arrived(upload: Upload) -> int:
+    """Return the bytes that are there of an upload, without asking whether it may go on."""
+    if upload.state == State.RECEIVING:
+        path = partials.locate(upload)
+        if upload.protocol == Door.SEGMENTS:
+            return segments.received(path)
+        return partials.offset(path, durable=False)
+    if upload.state == State.VERIFYING:
+        return upload.length or 0
+    return upload.size if upload.state in KEPT else 0
 
 
 def received(
