@@ -50,3 +50,20 @@ def test_an_abandoned_upload_is_shown_by_a_dry_run_and_ended_by_the_unit(
         f"journalctl --unit {UNIT} --output cat"
     )
     assert host.check_output(f"systemctl show -P Result {UNIT}.service") == "success"
+
+
+def test_the_sampling_measures_every_minute_and_the_journal_stays_quiet(host: Any) -> None:
+    sampling = "upload-app-sampling"
+    assert host.service(f"{sampling}.timer").is_enabled
+    assert host.service(f"{sampling}.timer").is_running
+    calendar = host.check_output(f"systemctl show -P TimersCalendar {sampling}.timer")
+    assert "OnCalendar=*-*-* *:*:00" in calendar
+    count = (
+        "docker exec upload-app python manage.py shell -v 0 -c"
+        " 'from monitoring.models import Sample; print(Sample.objects.count())'"
+    )
+    before = int(host.check_output(count))
+    host.check_output(f"systemctl start {sampling}.service")
+    assert int(host.check_output(count)) > before
+    assert host.check_output(f"systemctl show -P Result {sampling}.service") == "success"
+    assert not host.check_output(f"journalctl --quiet --unit {sampling}.service --output cat")
