@@ -43,8 +43,10 @@ import tempfile
 import textwrap
 import threading
 import time
+import warnings
+import webbrowser
 from collections import deque
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import lru_cache
@@ -113,6 +115,10 @@ class PushError(Exception):
         self.again = again
         self.after = after
         self.status = status
+
+
+class UntrustedError(PushError):
+    """The server's certificate is not one to trust, so nothing was sent."""
 
 
 def start_where_the_libraries_are() -> NoReturn:
@@ -224,6 +230,9 @@ ASK_SECONDS = 20.0
 TOKENS = "/accounts/token"
 """Where tokens are made for a password, and withdrawn."""
 
+ACCOUNT = "/accounts/"
+"""The page where people make tokens."""
+
 TOKEN_PREFIX = "dnu_"  # noqa: S105 - the public part of a token
 """What tokens begin with; another password in ~/.netrc is somebody else's."""
 
@@ -248,6 +257,9 @@ CEILINGS = (10**6, 10**7, 10**8, 10**9, 10**10, 10**11, 10**12)
 CERTIFICATE_DAYS = 14
 HTTP2_LEAST = 0.5
 """What the doctor warns below: days of a certificate, and speed of HTTP/2 to that of HTTP/1.1."""
+
+KEY_LEAST = {"RSA": 2048, "EC": 224}
+"""Bits of a certificate's key that are worth 112 bits of strength, by its kind."""
 
 POLL_FIRST = 0.1
 POLL_MOST = 3.0
@@ -452,10 +464,11 @@ def configured_token(profile: Profile) -> Token | None:
 
 def given_token(options: argparse.Namespace) -> Token | None:
     """Find the token that this run was given: --token-file, PUSH_TOKEN, PUSH_TOKEN_FILE."""
+    named = getattr(options, "token_file", None)
     secret = os.environ.get("PUSH_TOKEN")
-    if secret and not options.token_file:
+    if secret and not named:
         return checked_token(secret, "PUSH_TOKEN")
-    path = options.token_file or os.environ.get("PUSH_TOKEN_FILE")
+    path = named or os.environ.get("PUSH_TOKEN_FILE")
     return token_from_file(Path(path)) if path else None
 
 
@@ -725,11 +738,44 @@ class Rate:
         time.sleep(max(0.0, begin - now))
 
 
+class RichLine:
+    """A progress line with a bar, as wide as the terminal, drawn by rich where that is installed.
+
+    rich draws alone: its live display hides the cursor, which a kill -9 would leave hidden.
+    """
+
+    def __init__(self) -> None:
+        """Find rich; ImportError: it is not there, or the terminal cannot have colours."""
+        self._console: Any = importlib.import_module("rich.console").Console(file=sys.stderr)
+        self._bar: Any = importlib.import_module("rich.progress_bar").ProgressBar
+        self._text: Any = importlib.import_module("rich.text").Text
+        if not self._console.is_terminal or self._console.is_dumb_terminal:
+            raise ImportError
+
+    def drawn(self, text: str, share: float, speed: str) -> str:
+        """Return the line: the text of before, a bar of what is done, and the rate."""
+        free = self._console.width - len(text) - len(speed) - len("  ")
+        with self._console.capture() as capture:
+            self._console.print(self._text(text, style="progress.percentage"), end=" ")
+            if free > 0:
+                self._console.print(self._bar(total=1.0, completed=share, width=free), end="")
+            self._console.print(self._text(speed, style="progress.remaining"), end="")
+        return str(capture.get()).replace("\n", "")
+
+
+def rich_line() -> RichLine | None:
+    """Return what draws with rich; None without it."""
+    try:
+        return RichLine()
+    except Exception:  # noqa: BLE001 - what is broken is not used
+        return None
+
+
 class Progress:
     """`[3682 of 3682 MB]` on stderr: in place on a terminal, else one line for every 10 %.
 
-    On a terminal it has the rate and the time left, too. Several files, and several connections,
-    count together.
+    On a terminal it has the rate and the time left, too, and a bar if rich is installed. Several
+    files, and several connections, count together.
     """
 
     def __init__(self, total: int | None, *, quiet: bool) -> None:
@@ -737,6 +783,7 @@ class Progress:
         self._total = total
         self._quiet = quiet
         self._terminal = sys.stderr.isatty()
+        self._rich = rich_line() if self._terminal and total and not quiet else None
         self._lock = threading.Lock()
         self._done: dict[object, int] = {}
         self._tenths = 0
@@ -772,14 +819,21 @@ class Progress:
             if finished or now >= self._next:
                 self._next = now + 0.1
                 self._samples.append((now, done))
-                self._draw(self._text(done) + ("" if finished else self._speed(done)))
+                self._draw(done, "" if finished else self._speed(done))
         elif self._total is not None:
             tenths = 10 if finished else done * 10 // self._total
             if tenths > self._tenths:
                 self._tenths = tenths
                 print(self._text(done), file=sys.stderr, flush=True)
 
-    def _draw(self, text: str) -> None:
+    def _draw(self, done: int, speed: str) -> None:
+        text = self._text(done)
+        if self._rich and self._total:
+            self._width = 1
+            line = self._rich.drawn(text, min(1.0, done / self._total), speed)
+            print(f"\r{line}", end="", file=sys.stderr, flush=True)
+            return
+        text += speed
         # A shorter line wipes out what a longer one left.
         if len(text) < self._width:
             print("\r" + " " * self._width, end="", file=sys.stderr)
@@ -1445,23 +1499,24 @@ def tls_trouble(chain: list[BaseException], settings: Settings) -> PushError | N
     )
     mismatch = {62, 63, 64}  # X509_V_ERR_HOSTNAME_MISMATCH, _EMAIL_, _IP_ADDRESS_
     if (untrusted and untrusted.verify_code in mismatch) or "doesn't match" in text:
-        return usage(
+        return UntrustedError(
+            Exit.USAGE,
             f"The certificate of port {settings.port} was not made for the name {settings.host}: "
-            "use the server's own name with --host, or mend its certificate."
+            "use the server's own name with --host, or mend its certificate.",
         )
-    if untrusted and untrusted.verify_code in {
-        9,
-        10,
-    }:  # X509_V_ERR_CERT_NOT_YET_VALID, _HAS_EXPIRED
-        return usage(
+    dates = {9, 10}  # X509_V_ERR_CERT_NOT_YET_VALID, _HAS_EXPIRED
+    if untrusted and untrusted.verify_code in dates:
+        return UntrustedError(
+            Exit.USAGE,
             f"The certificate of {settings.host} is not valid today ({untrusted.verify_message}): "
-            "check this machine's clock, and renew the certificate."
+            "check this machine's clock, and renew the certificate.",
         )
     if untrusted:
-        return usage(
+        return UntrustedError(
+            Exit.USAGE,
             f"The certificate of {settings.host} is not trusted ({untrusted.verify_message}): "
             "name its authority with --ca-file, PUSH_CA_FILE or `ca_file` in push.conf (`make up` "
-            "writes that one beside push.py)."
+            "writes that one beside push.py).",
         )
     if re.search(
         "WRONG_VERSION_NUMBER|HTTP_REQUEST|RECORD_LAYER_FAILURE|PACKET_LENGTH_TOO_LONG", text
@@ -1985,6 +2040,8 @@ class Sending:
         if self._many == 1 or self._file.size < 2 * PIECE_LEAST:
             return False
         piece = max(PIECE_LEAST, -(-self._file.size // PIECES_MOST))
+        # XFS and btrfs join what begins at the start of a block without copying it.
+        piece = -(-piece // BLOCK) * BLOCK
         record.begin(piece, -(-self._file.size // piece))
         return True
 
@@ -2569,7 +2626,7 @@ def refused(answer: Answer, settings: Settings, what: str) -> PushError:
             Exit.AUTH, "The user name or the password is wrong: run it again.", status=answer.status
         )
     if answer.status == http.HTTPStatus.UNAUTHORIZED:
-        return unauthorized(answer, settings, StreamInput())
+        return refusal(answer, settings, StreamInput())
     kinds = {403: Exit.AUTH, 429: Exit.NETWORK}
     failed = Exit.SERVER if answer.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR else Exit.REFUSED
     said = f"(status {answer.status} {answer.phrase}){answer.aside}"
@@ -2821,13 +2878,26 @@ def safe_name(name: str) -> str:
 
 
 def run_login(options: argparse.Namespace) -> Exit:
-    """Get a token for a password, and keep it for this host."""
+    """Get a token for a password or from the browser, and keep it for this host."""
     settings = load_settings(options)
     if settings.schema == "http" and settings.host not in LOOPBACK:
-        raise usage("A password is not sent over plain http: use --schema https.")
-    username = options.user or input_line(f"User name on {settings.host}: ")
+        raise usage("Passwords and tokens are not sent over plain http: use --schema https.")
+    if options.browser:
+        token, name = pasted_token(settings), ""
+    else:
+        name = options.user or input_line(f"User name on {settings.host}: ")
+        token = token_for_password(settings, name)
+    where = keep_token(settings, token, name)
+    who = f" as {one_line(name)}" if name else ""
+    print(f"Signed in to {settings.base}{who}; the token is in {where}.")
+    return Exit.DONE
+
+
+def token_for_password(settings: Settings, username: str) -> Token:
+    """Ask for the password once, and have the server make a token for it."""
     name = f"{PROGRAM} on {socket.gethostname()[:40]} {time.strftime('%Y-%m-%d %H:%M:%S')}"
-    said = {"username": username, "password": read_password(settings), "name": name}
+    password = read_secret(f"Password on {settings.host}: ")
+    said = {"username": username, "password": password, "name": name}
     answer = ask(
         replace(settings, token=None),
         "POST",
@@ -2836,10 +2906,29 @@ def run_login(options: argparse.Namespace) -> Exit:
         headers={"Content-Type": "application/json"},
         body=json.dumps(said).encode(),
     )
-    token = checked_token(str(answer.document.get("token", "")), settings.base)
-    where = keep_token(settings, token, username)
-    print(f"Signed in to {settings.base} as {one_line(username)}; the token is in {where}.")
-    return Exit.DONE
+    return checked_token(str(answer.document.get("token", "")), settings.base)
+
+
+def pasted_token(settings: Settings) -> Token:
+    """Have a token made in the browser and pasted here, and see that the server takes it."""
+    address = settings.base + ACCOUNT
+    shown = f"Your browser shows {address}" if open_browser(address) else f"Open {address}"
+    print(f"{shown}: make a token there, and paste it here.", file=sys.stderr)
+    token = checked_token(read_secret(f"Token for {settings.host}: "), "what was pasted")
+    try:
+        ask(replace(settings, token=token), "GET", "/uploads/", what="list uploads")
+    except PushError as error:
+        # One that may upload and not list is a good one, too.
+        if error.status != http.HTTPStatus.FORBIDDEN:
+            raise
+    return token
+
+
+def open_browser(address: str) -> bool:
+    """Show a page where there is a screen: a text browser would take the terminal away."""
+    screens = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    screen = sys.platform in {"win32", "darwin"} or any(os.environ.get(name) for name in screens)
+    return screen and webbrowser.open(address)
 
 
 def run_logout(options: argparse.Namespace) -> Exit:
@@ -2868,10 +2957,10 @@ def input_line(prompt: str) -> str:
     return line
 
 
-def read_password(settings: Settings) -> str:
-    """Ask for the password without showing it; a script gives it on stdin."""
+def read_secret(prompt: str) -> str:
+    """Ask for a secret without showing it; a script gives it on stdin."""
     if sys.stdin.isatty():
-        return getpass.getpass(f"Password on {settings.host}: ", stream=sys.stderr)
+        return getpass.getpass(prompt, stream=sys.stderr)
     return sys.stdin.readline().rstrip("\n")
 
 
@@ -2903,7 +2992,7 @@ def keep_token(settings: Settings, token: Token, username: str) -> str:
     keyring = keyring_of()
     if keyring:
         keyring.set_password(service_of(*settings.address), "token", token.secret)
-        return f"the keyring, for {one_line(username)}"
+        return "the keyring" + (f", for {one_line(username)}" if username else "")
     path = token_path(*settings.address)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -3011,6 +3100,136 @@ def sample_block() -> bytes:
     return os.urandom(BLOCK)
 
 
+@dataclass(frozen=True)
+class Flaw:
+    """What keeps a server's TLS from an A: the grade that is left, and the way to a better one."""
+
+    grade: str
+    text: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Tls:
+    """What the TLS of a server looks like, beside that its certificate is trusted."""
+
+    takes: Mapping[str, bool | None]
+    """Whether it takes a version of TLS, by its number; None: it could not be tried from here."""
+    key: str
+    bits: int
+    days: int
+    """How long the certificate is good for."""
+    hsts: bool
+
+    @property
+    def text(self) -> str:
+        """What it has, in one line."""
+        versions = ", ".join(version for version, taken in self.takes.items() if taken)
+        bits = f" of {self.bits} bits" if self.bits else ""
+        return (
+            f"TLS {versions}, {self.key} key{bits}, the chain is trusted, the certificate is good "
+            f"for {self.days} days"
+        )
+
+    def flaws(self) -> list[Flaw]:
+        """Return all flaws; the worst of them is the grade, as an untrusted certificate is F."""
+        known = [
+            (self.bits < KEY_LEAST.get(self.key, 0), Flaw(
+                "E", "the key is weak", "make a new key: RSA of 2048 bits, or EC of 256")),
+            (self.takes["1.0"], Flaw("D", "TLS 1.0 is taken", "turn TLS 1.0 off")),
+            (self.takes["1.1"], Flaw("C", "TLS 1.1 is taken", "turn TLS 1.1 off")),
+            (self.days < CERTIFICATE_DAYS, Flaw(
+                "C", "the certificate ends soon", "renew it, and see why that is not automatic")),
+            (self.takes["1.3"] is False, Flaw(
+                "B", "TLS 1.3 is not taken", "turn TLS 1.3 on")),
+            (not self.hsts, Flaw(
+                "B", "no HSTS", "send Strict-Transport-Security, for browsers to insist on https")),
+        ]  # fmt: skip
+        return [flaw for is_so, flaw in known if is_so]
+
+
+TLS_VERSIONS = {
+    "1.0": ssl.TLSVersion.TLSv1,
+    "1.1": ssl.TLSVersion.TLSv1_1,
+    "1.2": ssl.TLSVersion.TLSv1_2,
+    "1.3": ssl.TLSVersion.TLSv1_3,
+}
+
+
+def look_at_tls(settings: Settings, *, hsts: bool) -> Tls:
+    """Look at a server's certificate, and try each version of TLS. OSError: there is no way."""
+    trusted = authorities(settings)
+    context = ssl.create_default_context(cafile=trusted if isinstance(trusted, str) else None)
+    with shaken_hands(settings, context) as sock:
+        certificate = sock.getpeercert() or {}
+        key, bits = key_of(sock.getpeercert(binary_form=True) or b"")
+    end = ssl.cert_time_to_seconds(str(certificate.get("notAfter")))
+    takes = {name: takes_tls(settings, version) for name, version in TLS_VERSIONS.items()}
+    return Tls(takes, key, bits, int((end - time.time()) / 86400), hsts)
+
+
+@contextmanager
+def shaken_hands(settings: Settings, context: ssl.SSLContext) -> Iterator[ssl.SSLSocket]:
+    """Connect with TLS, and with no proxy in between."""
+    raw = socket.create_connection(settings.address, CONNECT_SECONDS)
+    with raw, context.wrap_socket(raw, server_hostname=settings.host) as sock:
+        yield sock
+
+
+def takes_tls(settings: Settings, version: ssl.TLSVersion) -> bool | None:
+    """Tell whether a server takes a version of TLS; None: the libraries here do not."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Nothing is sent over it, and who the server is was looked at before.
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # old versions are what is looked for
+            context.set_ciphers("ALL:@SECLEVEL=0")
+            context.minimum_version = version
+            context.maximum_version = version
+    except (ValueError, ssl.SSLError):
+        return None
+    try:
+        with shaken_hands(settings, context):
+            return True
+    except OSError as error:
+        return None if getattr(error, "reason", "") == "NO_PROTOCOLS_AVAILABLE" else False
+
+
+OID_RSA = bytes.fromhex("2a864886f70d010101")
+OID_EC = bytes.fromhex("2a8648ce3d0201")
+
+
+def key_of(certificate: bytes) -> tuple[str, int]:
+    """Return the kind of the public key in a certificate (X.509, in DER), and its bits."""
+    body = next(der_values(next(der_values(certificate))[1]))[1]
+    # The version in front is optional; then come serial, algorithm, issuer, validity, subject.
+    values = [value for tag, value in der_values(body) if tag != 0xA0]  # noqa: PLR2004 - DER's
+    (_, algorithm), (_, key) = der_values(values[5])
+    kind = next(der_values(algorithm))[1]
+    key = key[1:]  # how many bits of the last byte are unused stands in front
+    if kind == OID_RSA:
+        modulus = next(der_values(next(der_values(key))[1]))[1]
+        return "RSA", int.from_bytes(modulus, "big").bit_length()
+    if kind == OID_EC:
+        # A point: what kind it is, and two numbers. 521 bits take 66 bytes.
+        bits = (len(key) - 1) // 2 * 8
+        return "EC", min(bits, 521)
+    return "a modern", 0
+
+
+def der_values(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Go through the values of DER that stand side by side: the tag and the content of each."""
+    while data:
+        tag, size, begin = data[0], data[1], 2
+        if size & 0x80:
+            begin += size & 0x7F
+            size = int.from_bytes(data[2:begin], "big")
+        yield tag, data[begin : begin + size]
+        data = data[begin + size :]
+
+
 class Doctor:
     """Tests a deployed server from the outside, one question after the other."""
 
@@ -3072,33 +3291,29 @@ class Doctor:
         return Finding("ok", f"{host} is {', '.join(sorted({str(a[4][0]) for a in found}))}")
 
     def _connection(self) -> Finding:
-        if self._settings.schema == "http":
-            with closing(Wire(self._settings)) as wire:
-                wire.request("OPTIONS", FILES)
-            state = "ok" if self._settings.host in LOOPBACK else "warn"
-            return Finding(state, "plain http, so tokens can be read on the way", "use https")
+        secure = self._settings.schema == "https"
         with closing(Wire(self._settings)) as wire:
-            wire.request("OPTIONS", FILES)
-        return self._tls()
+            try:
+                answer = wire.request("OPTIONS", FILES)
+            except UntrustedError as error:
+                return Finding("fail", f"TLS grade F: {error}", code=error.code)
+        if secure:
+            return self._tls(hsts="Strict-Transport-Security" in answer.headers)
+        state = "ok" if self._settings.host in LOOPBACK else "warn"
+        return Finding(state, "plain http, so tokens can be read on the way", "use https")
 
-    def _tls(self) -> Finding:
-        """Look at a connection that requests found good: its version, and how long it stays so."""
-        trusted = authorities(self._settings)
-        context = ssl.create_default_context(cafile=trusted if isinstance(trusted, str) else None)
+    def _tls(self, *, hsts: bool) -> Finding:
+        """Grade the TLS of a server whose certificate is trusted."""
         try:
-            raw = socket.create_connection(self._settings.address, CONNECT_SECONDS)
-            with raw, context.wrap_socket(raw, server_hostname=self._settings.host) as sock:
-                version, certificate = sock.version(), sock.getpeercert() or {}
+            looked = look_at_tls(self._settings, hsts=hsts)
         except OSError as error:
             return Finding("skipped", f"no direct connection ({one_line(str(error), 60)})")
-        end = ssl.cert_time_to_seconds(str(certificate.get("notAfter")))
-        days = int((end - time.time()) / 86400)
-        text = f"{version}, the chain is trusted, the certificate is good for {days} days"
-        if days < CERTIFICATE_DAYS:
-            return Finding("warn", text, "renew the certificate, and see why that is not automatic")
-        if version != "TLSv1.3":
-            return Finding("warn", text, "turn TLS 1.3 on")
-        return Finding("ok", text)
+        flaws = looked.flaws()
+        grade = max((flaw.grade for flaw in flaws), default="A")
+        why = "; ".join(flaw.text for flaw in flaws)
+        text = f"TLS grade {grade}: {f'{why}; ' if why else ''}{looked.text}"
+        remedy = "; ".join(flaw.remedy for flaw in flaws)
+        return Finding("ok" if grade == "A" else "warn", text, remedy)
 
     def _refusal(self) -> Finding:
         """Announce a GB without a token: the refusal must come at once."""
@@ -3344,10 +3559,12 @@ examples:
 interruptions:
   Whatever stops it (Ctrl-C, kill -9, a reboot, a network that is gone), the
   same command goes on where the server is. What was sent is read once more
-  then, for the SHA-256, and must be unchanged; a file that changed is sent
-  from its beginning. Uploads under way are remembered in ~/.local/state/push
-  ($XDG_STATE_HOME, PUSH_STATE_DIR). Servers without tus get a form, which
-  starts again. Standard input cannot be resumed by a later run.
+  then (not sent): its SHA-256 shows that it is unchanged, and a file that
+  changed is sent from its beginning. With -j a large file is always read
+  twice, once to be sent and once, in order, for the SHA-256 of the whole.
+  Uploads under way are remembered in ~/.local/state/push ($XDG_STATE_HOME,
+  PUSH_STATE_DIR). Servers without tus get a form, which starts again.
+  Standard input cannot be resumed by a later run.
 
 settings:
   An option wins over its environment variable, that over push.conf, that over
@@ -3391,13 +3608,14 @@ def make_parser() -> argparse.ArgumentParser:
         "file", nargs="+", help="a file, a directory with all below it, a pattern, or - for stdin"
     )
     add_server_options(parser)
+    add_token_option(parser)
     add_sending_options(parser)
     add_output_options(parser)
     return parser
 
 
 def add_server_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which server, and as whom."""
+    """Add the options that say which server."""
     add = parser.add_argument
     add("--host", help="server name or address; PUSH_HOST (default: localhost)")
     add("--port", help="server port; PUSH_PORT (default: 443, for http 80)")
@@ -3405,7 +3623,13 @@ def add_server_options(parser: argparse.ArgumentParser) -> None:
     add("--profile", metavar="NAME", help="section of push.conf; PUSH_PROFILE (default: default)")
     add("--config", metavar="FILE", help="configuration file; PUSH_CONFIG")
     add("--ca-file", metavar="FILE", help="PEM file with the authority to trust; PUSH_CA_FILE")
-    add("--token-file", metavar="FILE", help="file that holds the token; PUSH_TOKEN_FILE")
+
+
+def add_token_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says as whom."""
+    parser.add_argument(
+        "--token-file", metavar="FILE", help="file that holds the token; PUSH_TOKEN_FILE"
+    )
 
 
 def add_sending_options(parser: argparse.ArgumentParser) -> None:
@@ -3477,7 +3701,10 @@ def add_get(parser: argparse.ArgumentParser) -> None:
 
 def add_login(parser: argparse.ArgumentParser) -> None:
     """Describe `login`."""
-    parser.add_argument("--user", metavar="NAME", help="user name (default: asked for)")
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument("--user", metavar="NAME", help="user name (default: asked for)")
+    ways.add_argument("--browser", action="store_true", help="have a token made in the browser, "
+        "and paste it: no password is asked for")  # fmt: skip
 
 
 def add_logout(_: argparse.ArgumentParser) -> None:
@@ -3500,10 +3727,14 @@ VERBS = {
     "ls": Verb(run_ls, "List the files that are stored.", add_ls),
     "get": Verb(run_get, "Fetch a stored file, resume that, and check its SHA-256.", add_get),
     "rm": Verb(run_rm, "Delete stored files.", add_rm),
-    "login": Verb(run_login, "Get a token for a password, and keep it for this host.", add_login),
+    "login": Verb(run_login, "Get a token and keep it for this host.", add_login),
     "logout": Verb(run_logout, "Withdraw the token that login got.", add_logout),
     "doctor": Verb(run_doctor, "Test a deployed server from the outside.", add_doctor),
 }
+
+
+OWN_TOKEN = ("login", "logout")
+"""The verbs about the token that is kept, which is the only one they look at."""
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
@@ -3604,6 +3835,8 @@ def make_verb_parser(name: str) -> argparse.ArgumentParser:
     )
     VERBS[name].add(parser)
     add_server_options(parser)
+    if name not in OWN_TOKEN:
+        add_token_option(parser)
     return parser
 
 

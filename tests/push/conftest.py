@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import shutil
 import signal
@@ -84,6 +85,25 @@ class Push:
             return []
         schema = "https" if server.tls else "http"
         return ["--host", "localhost", "--port", str(server.port), "--schema", schema]
+
+    def on_a_terminal(self, *arguments: object, typed: str = "", **options: Any) -> Outcome:
+        """Run it on a terminal of its own, where stdout is not; type when it asks for something."""
+        ours, theirs = pty.openpty()
+        typing: dict[str, Any] = {"stdin": theirs, "start_new_session": True} if typed else {}
+        process = self.start(*arguments, stderr=theirs, **typing, **options)
+        os.close(theirs)
+        shown = b""
+        try:
+            while piece := os.read(ours, 4096):
+                shown += piece
+                if typed and shown.endswith(b": "):
+                    os.write(ours, f"{typed}\n".encode())
+        except OSError:  # Linux says EIO when the last writer closed the terminal
+            pass
+        os.close(ours)
+        with process:
+            out, _ = process.communicate()
+        return Outcome(process.returncode, out, shown.decode())
 
     def _popen(self, command: list[str], **options: Any) -> subprocess.Popen[str]:
         env = {**self.env, **options.pop("env", {})}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pty
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
@@ -74,41 +73,57 @@ def test_away_from_a_terminal_progress_is_one_line_for_every_ten_percent(
     assert "\r" not in outcome.err
 
 
-def on_a_terminal(push: Push, *arguments: object, to: Server) -> tuple[str, str]:
-    """Run it with stderr on a terminal, and return what that shows, and stdout."""
-    ours, theirs = pty.openpty()
-    process = push.start(*arguments, to=to, stderr=theirs)
-    os.close(theirs)
-    shown = b""
-    try:
-        while piece := os.read(ours, 4096):
-            shown += piece
-    except OSError:  # Linux says EIO when the last writer closed the terminal
-        pass
-    os.close(ours)
-    with process:
-        out, _ = process.communicate()
-    assert process.returncode == 0, shown
-    return shown.decode(), out
+@pytest.fixture
+def plain(push: Push) -> Push:
+    """push.py where rich is not installed."""
+    (push.home / "rich.py").write_text("raise ImportError\n")
+    return push
 
 
-def test_on_a_terminal_progress_stays_on_one_line(push: Push, serve: Serve) -> None:
-    shown, out = on_a_terminal(push, push.file(size=100 * MB), to=serve(receive))
-    assert shown.endswith("\r[100 of 100 MB]\r\n")
-    assert shown.count("\n") == 1
-    assert out.startswith("[Return status 200 Upload Complete]\n")
+def test_on_a_terminal_progress_stays_on_one_line(plain: Push, serve: Serve) -> None:
+    outcome = plain.on_a_terminal(plain.file(size=100 * MB), to=serve(receive))
+    assert outcome.err.endswith("\r[100 of 100 MB]\r\n")
+    assert outcome.err.count("\n") == 1
+    assert outcome.out.startswith("[Return status 200 Upload Complete]\n")
 
 
-def test_on_a_terminal_the_line_has_the_rate_and_the_time_left(push: Push, serve: Serve) -> None:
-    file = push.file(size=30 * MB)
-    shown, _ = on_a_terminal(push, "--limit-rate", "10M", file, to=serve(receive))
+def test_on_a_terminal_the_line_has_the_rate_and_the_time_left(plain: Push, serve: Serve) -> None:
+    file = plain.file(size=30 * MB)
+    shown = plain.on_a_terminal("--limit-rate", "10M", file, to=serve(receive)).err
     found = re.findall(r"\r\[(\d+) of 30 MB\] (\d+\.\d) MB/s, 0:0(\d) left", shown)
+    assert_tells_the_truth(found)
+    # What a longer line left behind is wiped out.
+    assert re.search(r"\r +(\r\[30 of 30 MB\])+\r\n$", shown)
+
+
+def assert_tells_the_truth(found: list[tuple[str, str, str]]) -> None:
+    """Check MB, MB/s and seconds of lines about 30 MB at 10 MB/s."""
     assert found
     for done, rate, left in found:
         assert 8 < float(rate) < 12
         assert abs(int(left) - (30 - int(done)) / 10) < 1.5
-    # What a longer line left behind is wiped out.
-    assert re.search(r"\r +(\r\[30 of 30 MB\])+\r\n$", shown)
+
+
+def test_where_rich_is_installed_the_line_has_a_bar_as_well(push: Push, serve: Serve) -> None:
+    pytest.importorskip("rich")
+    file = push.file(size=30 * MB)
+    env = {"TERM": "xterm-256color"}
+    outcome = push.on_a_terminal("--limit-rate", "10M", file, to=serve(receive), env=env)
+    lines = re.sub(r"\x1b\[[0-9;]*[mK]", "", outcome.err).split("\r")
+    assert "\x1b[?25l" not in outcome.err, "a kill would leave the cursor hidden"
+    assert lines[-1] == "\n"
+    assert re.fullmatch(r"\[30 of 30 MB\] ━{60,}", lines[-2].rstrip())
+    assert all(len(line) < 80 for line in lines)
+    rates = [
+        re.fullmatch(r"\[(\d+) of 30 MB\] [━╸╺]+(?: (.+) MB/s, 0:0(.) left)", x) for x in lines
+    ]
+    assert_tells_the_truth([found.groups() for found in rates if found])
+
+
+def test_a_terminal_without_colours_has_the_plain_line(push: Push, serve: Serve) -> None:
+    file = push.file(size=30 * MB)
+    outcome = push.on_a_terminal(file, to=serve(receive), env={"TERM": "dumb"})
+    assert outcome.err.endswith("\r[30 of 30 MB]\r\n")
 
 
 @pytest.mark.parametrize(

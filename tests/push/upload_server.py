@@ -37,8 +37,11 @@ class Exchange:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.stream = cast("io.BufferedReader", sock.makefile("rb", buffering=1 << 18))
-        self.line = self.stream.readline().decode().strip()
-        self.headers = self._headers()
+        try:
+            self.line = self.stream.readline().decode().strip()
+        except ConnectionResetError:  # as the end of a client that only looked at our TLS
+            self.line = ""
+        self.headers = self._headers() if self.line else {}
 
     def __enter__(self) -> Self:
         return self
@@ -149,6 +152,7 @@ class Server:
         self.requests: list[Exchange] = []
         self.errors: list[BaseException] = []
         self.closing = False
+        self.hsts = False
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.listener.getsockname()[1]
         self.thread = threading.Thread(target=self._run)
@@ -171,9 +175,12 @@ class Server:
                 except OSError:
                     return  # a client that does not trust us; what it says is the test's business
             with Exchange(sock) as exchange:
+                if not exchange.line:
+                    return
                 if exchange.line.startswith("OPTIONS "):
                     # It has forms alone; what speaks tus is the real thing, in Molecule.
-                    exchange.problem("404 Not Found", "Nothing here.")
+                    age = {"Strict-Transport-Security": "max-age=60"} if self.hsts else {}
+                    exchange.answer("404 Not Found", {"detail": "Nothing here."}, **age)
                     return
                 self.requests.append(exchange)
                 self.script(exchange)
