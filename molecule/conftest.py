@@ -158,7 +158,7 @@ def abandon(host: Any) -> Iterator[Callable[[str], None]]:
         code = f"from uploads.models import Upload; {change}"
         host.check_output(
             f'{manage} shell --no-imports -c "{code}"'
-            f" && find /srv/upload/incoming -name '{upload}*' -exec touch -d '9 days ago' {{}} +"
+            f" && find /srv/upload/incoming -path '*{upload}*' -exec touch -d '9 days ago' {{}} +"
         )
 
     yield run_out

@@ -36,7 +36,7 @@ def test_a_body_may_be_larger_than_a_file_by_what_a_form_needs() -> None:
 def test_a_refusal_names_the_limit_and_what_raises_it() -> None:
     text = conf(upload_max_size="12g")
     assert (
-        block(text, 'map "$status $uri" $upload_problem_members').count(f'"max_size":{LIMIT},') == 1
+        block(text, 'map "$status $uri" $upload_problem_members').count(f'"max_size":{LIMIT},') == 2
     )
     assert (
         f'"413 /upload" "the body is larger than the limit of {LIMIT} bytes for one file;'

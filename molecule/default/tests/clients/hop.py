@@ -20,7 +20,10 @@ _HEAD_END = b"\r\n\r\n"
 
 @dataclass
 class Faults:
-    """What is wrong with the hop. Each is about requests with a body; nothing is by default."""
+    """What is wrong with the hop; nothing is by default. All but `absent` is about bodies."""
+
+    absent: str = ""
+    """Requests whose first line has this are answered with 502."""
 
     largest: int | None = None
     """Bodies of more bytes are answered with a page and 413."""
@@ -67,7 +70,7 @@ class Hop(Listener):
 
     def _pass(self, client: socket.socket, head: bytes, rest: bytes, length: int) -> None:
         faults = self.faults
-        refusal = self._refusal(length)
+        refusal = self._refusal(head, length)
         if refusal:
             client.sendall(
                 f"HTTP/1.1 {refusal}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode()
@@ -88,7 +91,10 @@ class Hop(Listener):
                 self._body(client, server, rest, length)
             back.join()
 
-    def _refusal(self, length: int) -> str:
+    def _refusal(self, head: bytes, length: int) -> str:
+        absent = self.faults.absent.encode()
+        if absent and absent in head.split(b"\r\n", 1)[0]:
+            return "502 Bad Gateway"
         if not length:
             return ""
         if self.faults.largest is not None and length > self.faults.largest:
