@@ -32,6 +32,7 @@ import os
 import queue
 import random
 import re
+import secrets
 import select
 import shutil
 import socket
@@ -2895,7 +2896,9 @@ def run_login(options: argparse.Namespace) -> Exit:
 
 def token_for_password(settings: Settings, username: str) -> Token:
     """Ask for the password once, and have the server make a token for it."""
-    name = f"{PROGRAM} on {socket.gethostname()[:40]} {time.strftime('%Y-%m-%d %H:%M:%S')}"
+    now = time.strftime("%Y-%m-%d %H:%M:%S")
+    # Two machines of one name, or two runs in a second, are two tokens.
+    name = f"{PROGRAM} on {socket.gethostname()[:40]} {now} {secrets.token_hex(2)}"
     password = read_secret(f"Password on {settings.host}: ")
     said = {"username": username, "password": password, "name": name}
     answer = ask(
