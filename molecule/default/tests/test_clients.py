@@ -97,8 +97,8 @@ def page(chromium: Callable[..., Page]) -> Page:
 def http1_page(chromium: Callable[..., Page]) -> Page:
     """Uppy in Chromium over HTTP/1.1.
 
-    Over HTTP/2 it loses requests, which then neither fail nor end, when a connection with several
-    of them is cut: docs/protocols.md.
+    Over HTTP/2 Chromium forgets a request when the connection that it shares ends a moment after
+    it was made: docs/protocols.md.
     """
     return chromium("--disable-http2")
 
