@@ -14,7 +14,7 @@ from pytest_django import Settings
 from tests.conftest import Person
 from tests.parts import final, partial
 from tests.tus import VERSION, Tus, metadata
-from uploads import partials, service, space, storage
+from uploads import ending, partials, space, storage
 from uploads.models import State, Upload
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def test_a_part_that_nobody_joins_expires(owner: Person, incoming: Listing) -> N
     for path in incoming():
         os.utime(path, (past.timestamp(), past.timestamp()))
     assert _join(owner, [url]).status_code == 410
-    assert service.expire(_of(url))
+    assert ending.expire(_of(url))
     assert (_of(url).state, incoming()) == (State.EXPIRED, [])
 
 

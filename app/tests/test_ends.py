@@ -14,7 +14,7 @@ from config.problems import Problem
 from tests.conftest import Person
 from tests.nginx import GRANT, HOST, append, checkpoint, writing
 from tests.tus import TYPE, VERSION, Tus
-from uploads import partials, service, storage
+from uploads import ending, partials, service, storage
 from uploads.handoff import ReceivedBody
 from uploads.models import TRANSITIONS, State, Upload
 from uploads.refusals import Gone, Incomplete
@@ -179,14 +179,14 @@ def test_an_upload_in_use_is_not_deleted(
 def test_an_upload_whose_time_ran_out_expires(upload: Upload, incoming: Listing) -> None:
     past = timezone.now() - timedelta(days=1)
     path = partials.path_of(upload.id)
-    assert not service.expire(upload)
+    assert not ending.expire(upload)
     Upload.objects.update(expires=past)
-    assert not service.expire(upload)
+    assert not ending.expire(upload)
     os.utime(path, (past.timestamp(), past.timestamp()))
     with writing(path):
-        assert not service.expire(upload)
-    assert service.expire(upload)
-    assert not service.expire(upload)
+        assert not ending.expire(upload)
+    assert ending.expire(upload)
+    assert not ending.expire(upload)
     assert incoming() == []
     found = Upload.objects.get()
     assert found.state == State.EXPIRED
@@ -196,7 +196,7 @@ def test_an_upload_whose_time_ran_out_expires(upload: Upload, incoming: Listing)
 def test_a_finished_upload_never_expires(upload: Upload, owner: Person, stored: Listing) -> None:
     Tus(owner.api).patch(f"https://{HOST}/files/{upload.id}", 4, b"ence")
     Upload.objects.update(expires=timezone.now() - timedelta(days=1))
-    assert not service.expire(Upload.objects.get())
+    assert not ending.expire(Upload.objects.get())
     assert len(stored()) == 1
     assert Tus(owner.api).head(f"https://{HOST}/files/{upload.id}").status_code == 200
 
@@ -225,7 +225,7 @@ def test_of_many_that_end_an_upload_one_has_its_way(
         def end(number: int, copies: list[Upload] = copies, body: ReceivedBody = body) -> str:
             try:
                 if number % 2:
-                    service.terminate(copies[number])
+                    ending.terminate(copies[number])
                     return "deleted"
                 service.received(copies[number], body, is_final=False)
             except Problem as problem:

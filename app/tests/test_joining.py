@@ -22,7 +22,7 @@ from tests.parts import final, lose_power, partial
 from tests.processes import APP, environment, manage
 from tests.stack import Reply, Stack, deployed, needs_nginx
 from tests.tus import VERSION
-from uploads import joining, partials, service, storage
+from uploads import ending, joining, partials, storage
 from uploads.joining import Step
 from uploads.models import State, Upload
 
@@ -329,11 +329,11 @@ def test_a_lost_part_fails_the_upload_and_says_which(
     # What is left stays for a while, and then goes.
     assert incoming()
     past = timezone.now() - timedelta(days=1)
-    assert not service.expire(upload)
+    assert not ending.expire(upload)
     Upload.objects.filter(pk=upload.pk).update(expires=past)
     for file in incoming():
         os.utime(file, (past.timestamp(), past.timestamp()))
-    assert service.expire(upload)
+    assert ending.expire(upload)
     assert (incoming(), Upload.objects.get(pk=upload.pk).state) == ([], State.EXPIRED)
 
 

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from config.problems import Problem
-from uploads import service
+from uploads import ending, service
 from uploads.models import UNFINISHED, State, Upload
 from uploads.templatetags.sizes import human_size
 
@@ -52,7 +52,7 @@ class UploadAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at
         ended = []
         for upload in chosen:
             try:
-                service.terminate(upload)
+                ending.terminate(upload)
             except Problem as problem:
                 self.message_user(request, f"{upload.name}: {problem.detail}", messages.WARNING)
             else:

@@ -21,7 +21,7 @@ from django.views.decorators.http import require_POST
 
 from accounts.models import User
 from config.problems import Problem, answer
-from uploads import access, chunks, content_range, handoff, service, space, storage
+from uploads import access, chunks, content_range, ending, handoff, service, space, storage
 from uploads.access import Continuer
 from uploads.chunks import ALGORITHMS
 from uploads.content_range import ContentRange
@@ -162,7 +162,7 @@ def _join(
             status = _end(upload, form.fields)
         except chunks.ChecksumMismatch:
             # Nobody was told of it.
-            service.terminate(upload)
+            ending.terminate(upload)
             raise
     response = _state(request, status)
     if is_new:
@@ -222,7 +222,7 @@ def _respond(request: HttpRequest, target: str) -> HttpResponse:
         return _state(request, service.status(opened.upload))
     opened = access.to_upload(request, target, door=Door.CHUNKED)
     if request.method == "DELETE":
-        service.terminate(opened.upload)
+        ending.terminate(opened.upload)
         return HttpResponse(status=HTTPStatus.NO_CONTENT)
     if request.method == "PUT":
         raise _no_chunk("Send it as multipart/form-data.")

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Final
 
 from config.problems import Problem
-from uploads import handoff, partials, service, storage
+from uploads import handoff, partials, service, states, storage
 from uploads.handoff import ReceivedChunk
 from uploads.models import Upload
 from uploads.partials import Takeover
@@ -63,7 +63,7 @@ def finish(upload: Upload, checksums: Mapping[str, str]) -> Status:
 
     Problem: `Gone`, `AlreadyComplete`, `Incomplete`, `ChecksumMismatch`, 423 or 503.
     """
-    service.require_open(upload)
+    states.require_open(upload)
     service.recover(upload)
     path = partials.locate(upload)
     offset, length = partials.offset(path, durable=False), upload.length or 0

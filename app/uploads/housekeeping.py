@@ -18,7 +18,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from config.problems import Problem
-from uploads import partials, service, storage
+from uploads import ending, partials, storage
 from uploads.models import ENDED, State, Upload
 
 # An upload that is over is 410 for so long, then as unknown as any other.
@@ -55,7 +55,7 @@ def end_overdue(*, dry_run: bool) -> Iterator[Finding]:
         what = f"upload {upload.id} ({upload.name!r} of {upload.owner.username})"
         path = partials.locate(upload)
         size = _size(path) + partials.allocated(storage.path_of(upload.stored_path))
-        ended = service.is_abandoned(upload) if dry_run else service.expire(upload)
+        ended = ending.is_abandoned(upload) if dry_run else ending.expire(upload)
         yield Finding(Action.EXPIRE if ended else Action.KEEP, what, size)
 
 

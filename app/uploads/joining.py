@@ -30,7 +30,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from config.problems import Problem
-from uploads import handoff, partials, service, space
+from uploads import handoff, partials, service, space, states
 from uploads.handoff import ReceivedBody
 from uploads.models import State, Upload
 from uploads.partials import Takeover
@@ -202,7 +202,7 @@ def _made_of(parts: Sequence[Upload]) -> Upload | None:
 
 
 def _require_part(number: int, part: Upload) -> None:
-    service.require_remembered(part)
+    states.require_remembered(part)
     if not part.is_part:
         raise NotJoinable(
             "not-a-part",

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST
 
 from accounts.models import User
 from config.problems import Problem
-from uploads import access, content_range, handoff, partials, segments, service, storage
+from uploads import access, content_range, ending, handoff, partials, segments, service, storage
 from uploads.access import Continuer
 from uploads.answers import completed
 from uploads.grants import AppendGrant
@@ -79,7 +79,7 @@ def resource(request: HttpRequest) -> HttpResponse:
     upload = _find(client.user, _session(request))
     if upload is None or not client.may(upload):
         raise access.not_found()
-    service.terminate(upload)
+    ending.terminate(upload)
     return HttpResponse(status=HTTPStatus.NO_CONTENT)
 
 
@@ -92,7 +92,7 @@ def _join(client: Continuer, session: str, total: int) -> Upload | None:
         raise access.not_found()
     if upload.is_overdue(timezone.now()):
         # Once it is gone, the session can begin again.
-        service.expire(upload)
+        ending.expire(upload)
         raise Gone(State.EXPIRED)
     if upload.length != total:
         raise segments.TotalConflict(upload.length or 0, total)

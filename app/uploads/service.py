@@ -6,9 +6,9 @@ adapter to know (uploads/protocols). Refusals are those of uploads/refusals.py a
 
 import logging
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -18,28 +18,20 @@ from django.utils import timezone
 
 from accounts.models import ApiToken, User
 from config.problems import Problem
-from uploads import handoff, partials, segments, space, storage
+from uploads import ending, handoff, partials, segments, space, states, storage
 from uploads.handoff import ReceivedBody
-from uploads.models import ENDED, KEPT, UNFINISHED, Door, State, Upload, UploadQuerySet
+from uploads.models import KEPT, UNFINISHED, Door, State, Upload
 from uploads.partials import Takeover
 from uploads.refusals import (
-    AlreadyComplete,
     DigestMismatch,
-    Failed,
-    Gone,
     Incomplete,
-    IsPart,
-    Joined,
     LengthConflict,
     LengthExceeded,
     OffsetConflict,
-    Unfinished,
 )
 
 logger = logging.getLogger(__name__)
 
-# What nobody was told of cannot be resumed: its creation is still under way, or was cut.
-UNANNOUNCED: Final = timedelta(minutes=10)
 # Each append moves the expiry, but not each one is worth a write.
 EXPIRY_PRECISION: Final = timedelta(minutes=1)
 # nginx hashes what it had not recorded when it was killed, 256 MiB at most.
@@ -128,7 +120,7 @@ def begin(new: NewUpload, *, size: int | None, checksum: Checksum | None = None)
             fields=new.fields,
             metadata=new.metadata,
             expected_sha256=new.sha256,
-            expires=timezone.now() + (_lifetime() if new.is_findable else UNANNOUNCED),
+            expires=timezone.now() + (_lifetime() if new.is_findable else ending.UNANNOUNCED),
             is_part=new.is_part,
             concat=new.concat,
         )
@@ -158,7 +150,7 @@ def append(  # noqa: PLR0913 - what protocols can say of one body
     `length` declares that of the whole file, and `sha256` its digest, which count from now on.
     Problem: `Gone`, `AlreadyComplete`, `OffsetConflict`, `LengthConflict`, 413, 423 or 507.
     """
-    require_open(upload)
+    states.require_open(upload)
     path = partials.locate(upload)
     if takeover is Takeover.NOW:
         # Whoever gives way may have brought more, so the offset is compared after that.
@@ -201,8 +193,8 @@ def status(upload: Upload, *, takeover: Takeover | None = None, door: Door | Non
     them could not see to it; unless by the rules of the `door` (None: its own) its client has to
     say so. Problem: `Gone`, 423 when whoever writes does not give way, or 503.
     """
-    require_remembered(upload)
-    _require_sound(upload)
+    states.require_remembered(upload)
+    states.require_sound(upload)
     if upload.state != State.RECEIVING or upload.protocol == Door.SEGMENTS or takeover is None:
         return Status(upload, arrived(upload))
     path = partials.locate(upload)
@@ -250,7 +242,7 @@ def received(
             raise Incomplete(file.size, length)
         return Status(upload, file.size)
     if upload.expected_sha256 not in {"", file.sha256}:
-        _delete(upload)
+        ending.delete(upload)
         raise DigestMismatch(upload.expected_sha256, file.sha256)
     return finish(upload, file)
 
@@ -260,57 +252,11 @@ def too_long(upload: Upload, *, door: Door) -> Problem:
 
     As with `received`, nginx holds the file meanwhile. Problem: `Gone`.
     """
-    require_open(upload)
+    states.require_open(upload)
     if door.ends_when_too_long:
         # What is longer than its client says is not the file that was meant.
-        _delete(upload)
+        ending.delete(upload)
     return LengthExceeded(None, upload.length or 0)
-
-
-def terminate(upload: Upload) -> None:
-    """Delete an upload, finished or not. Problem: `Gone`, or 423 when it is in use."""
-    require_remembered(upload)
-    with partials.held(partials.locate(upload), Takeover.NOW):
-        _delete(upload)
-
-
-def supersede(own: UploadQuerySet, name: str) -> None:
-    """Delete a client's unfinished plain PUTs of a name that nobody is at: they keep no room.
-
-    Who sends a file of this name from its beginning again does not go on with an older one.
-    """
-    for upload in own.receiving().filter(protocol=Door.PUT, name=name):
-        path = partials.locate(upload)
-        # Without a file it has only just begun.
-        if not path.exists():
-            continue
-        with suppress(Problem), partials.held(path, None):
-            _delete(upload)
-
-
-def is_abandoned(upload: Upload) -> bool:
-    """Tell whether `expire` would end an upload."""
-    path = partials.locate(upload)
-    now = timezone.now()
-    return upload.is_overdue(now) and not partials.is_locked(path) and not _is_fresh(path, now)
-
-
-def expire(upload: Upload) -> bool:
-    """End an upload whose time ran out; False: somebody is at it, or it ended otherwise."""
-    path = partials.locate(upload)
-    try:
-        with partials.held(path, None):
-            now = timezone.now()
-            if _is_fresh(path, now):
-                return False
-            if not Upload.objects.overdue(now).advance(upload.id, State.EXPIRED, ended=now):
-                return False
-            _remove(upload)
-            # A crash while it was completed may have left it there.
-            storage.remove(upload.stored_path)
-    except Problem:
-        return False
-    return True
 
 
 def slide(upload: Upload) -> None:
@@ -333,53 +279,8 @@ def recover(upload: Upload) -> None:
             logger.warning("upload %s was finished and not recorded: once more", upload.id)
 
 
-def require_remembered(upload: Upload) -> None:
-    """Check that an upload is not over. Problem: `Gone`."""
-    state = State(upload.state)
-    if state is State.JOINED and upload.joined_to is not None:
-        raise Joined(upload.joined_to.get_resource_url())
-    if state in ENDED:
-        raise Gone(state)
-    if state in {State.RECEIVING, State.PART} and upload.is_overdue(timezone.now()):
-        raise Gone(State.EXPIRED)
-
-
-def require_open(upload: Upload) -> None:
-    """Check that bytes may be appended. Problem: `Gone` or `AlreadyComplete`."""
-    require_remembered(upload)
-    _require_sound(upload)
-    if upload.state in {State.COMPLETE, State.PART}:
-        raise AlreadyComplete(upload.size)
-    if upload.state == State.VERIFYING:
-        raise AlreadyComplete(upload.length or 0)
-
-
-def require_complete(upload: Upload) -> None:
-    """Check that there is a file to be had. Problem: `Gone`, or 409 while bytes are missing."""
-    require_remembered(upload)
-    _require_sound(upload)
-    if upload.is_part:
-        raise IsPart
-    if upload.state != State.COMPLETE:
-        raise Unfinished(State(upload.state))
-
-
-def _delete(upload: Upload) -> None:
-    if not Upload.objects.advance(upload.id, State.DELETED, ended=timezone.now()):
-        upload.refresh_from_db()
-        raise Gone(State(upload.state))
-    _remove(upload)
-    storage.remove(upload.stored_path)
-    logger.info("upload %s deleted, user %d", upload.id, upload.owner_id)
-
-
 def _lifetime() -> timedelta:
     return timedelta(seconds=settings.UPLOAD_EXPIRY)
-
-
-def _is_fresh(path: Path, now: datetime) -> bool:
-    # What has just been received is on its way to `received`.
-    return partials.changed_since(path, now - UNANNOUNCED)
 
 
 def finish(upload: Upload, file: ReceivedBody) -> Status:
@@ -410,18 +311,6 @@ def finish(upload: Upload, file: ReceivedBody) -> Status:
         "upload %s %s: %d bytes, user %d", upload.id, upload.state, file.size, upload.owner_id
     )
     return Status(upload, file.size)
-
-
-def _require_sound(upload: Upload) -> None:
-    if upload.state == State.FAILED:
-        raise Failed(upload.failure)
-
-
-def _remove(upload: Upload) -> None:
-    # Parts first: one that becomes the file at this moment is found there.
-    for part_id in upload.parts.values_list("id", flat=True):
-        partials.remove(partials.path_of(part_id))
-    partials.remove(partials.locate(upload))
 
 
 def _most(left: space.Space, offset: int) -> int:

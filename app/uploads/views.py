@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 from accounts.authentication import Identity, identified, identified_with
 from accounts.models import Scope
 from config.problems import Problem
-from uploads import access, service, space
+from uploads import access, service, space, states
 from uploads.answers import describe
 from uploads.models import State, Upload, UploadQuerySet
 
@@ -122,7 +122,7 @@ def _progress(request: HttpRequest, upload: Upload) -> dict[str, str | int | Non
 def download(request: HttpRequest, identity: Identity, upload_id: UUID) -> HttpResponse:  # noqa: ARG001
     """Tell nginx which file to send, under its client's name and always to be saved."""
     upload = _visible(identity, upload_id)
-    service.require_complete(upload)
+    states.require_complete(upload)
     response = HttpResponse(content_type=upload.content_type or "application/octet-stream")
     response.headers["X-Accel-Redirect"] = PROTECTED + upload.stored_path
     response.headers["Content-Disposition"] = (

@@ -10,7 +10,7 @@ from typing import Final
 from django.http import HttpResponse
 
 from config.problems import Problem
-from uploads import access, content_range, refusals, service
+from uploads import access, content_range, ending, refusals, service
 from uploads.content_range import ContentRange
 from uploads.grants import AppendGrant
 from uploads.handoff import bad_name, clean_name, is_media_type
@@ -75,7 +75,7 @@ class Put:
             is_findable=True,
         )
         checksum = structured.content_digest(call.headers)
-        service.supersede(access.of(creator), name)
+        ending.supersede(access.of(creator), name)
         append = service.begin(new, size=call.length, checksum=checksum)
         token = creator.token.pk if creator.token else None
         return Permit(append, token, is_creation=True, is_final=_is_last(part))

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.http import parse_header_parameters
 
 from config.problems import Problem
-from uploads import access, refusals, service, space
+from uploads import access, ending, refusals, service, space, states
 from uploads.grants import AppendGrant
 from uploads.handoff import clean_name, is_media_type, unnamed
 from uploads.models import Door, State, Upload
@@ -114,7 +114,7 @@ class Rufh:
     def _append(self, call: Call) -> Permit:
         opened = access.to_upload(call.request, call.target)
         upload = opened.upload
-        service.require_open(upload)
+        states.require_open(upload)
         if not _is_partial(call):
             raise _wrong_type()
         is_complete = _read_complete(call)
@@ -133,7 +133,7 @@ class Rufh:
             )
         except refusals.LengthExceeded:
             # As in service.too_long, but nobody holds the file.
-            service.terminate(upload)
+            ending.terminate(upload)
             raise
         return Permit(append, opened.token, is_final=is_complete)
 
@@ -161,7 +161,7 @@ class Rufh:
         if call.method == "HEAD":
             return self._state(call)
         if call.method == "DELETE":
-            service.terminate(access.to_upload(call.request, call.target).upload)
+            ending.terminate(access.to_upload(call.request, call.target).upload)
             return HttpResponse(status=HTTPStatus.NO_CONTENT)
         raise method_not_allowed(*_UPLOAD_METHODS)
 

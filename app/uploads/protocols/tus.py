@@ -12,7 +12,7 @@ from django.utils.http import http_date
 
 from accounts.authentication import Identity
 from config.problems import Problem
-from uploads import access, joining, service, space
+from uploads import access, ending, joining, service, space, states
 from uploads.grants import AppendGrant
 from uploads.models import Door, State, Upload
 from uploads.partials import Takeover
@@ -157,7 +157,7 @@ class Tus:
 
     def _append(self, call: Call) -> Permit:
         opened = access.to_upload(call.request, call.target)
-        service.require_open(opened.upload)
+        states.require_open(opened.upload)
         if not _is_chunk(call):
             raise _wrong_type()
         append = service.append(
@@ -188,7 +188,7 @@ class Tus:
         if call.method == "HEAD":
             return self._state(call)
         if call.method == "DELETE":
-            service.terminate(access.to_upload(call.request, call.target).upload)
+            ending.terminate(access.to_upload(call.request, call.target).upload)
             return _empty(HTTPStatus.NO_CONTENT)
         raise method_not_allowed(*_UPLOAD_METHODS)
 
