@@ -75,6 +75,7 @@ MIDDLEWARE = [
     "accounts.middleware.SeenBrowsers",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "uploads.history.CurrentRequest",
     "config.middleware.Problems",
 ]
 TEMPLATES = [

@@ -54,7 +54,7 @@ def absorb(permit: Append, chunk: ReceivedChunk) -> Status:
         storage.copy(chunk, path, permit.offset)
     body, _ = handoff.ask_for_digests(path, end, upload.length, seconds)
     chunk.path.unlink(missing_ok=True)
-    service.slide(upload)
+    service.report(upload, body.size)
     return Status(upload, body.size)
 
 

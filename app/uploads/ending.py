@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from django.db import transaction
 from django.utils import timezone
 
 from config.problems import Problem
-from uploads import partials, states, storage
-from uploads.models import Door, State, Upload, UploadQuerySet
+from uploads import history, partials, states, storage
+from uploads.models import Door, Kind, State, Upload, UploadQuerySet
 from uploads.partials import Takeover
 from uploads.refusals import Gone
 
@@ -38,12 +39,16 @@ def supersede(own: UploadQuerySet, name: str) -> None:
         if not path.exists():
             continue
         with suppress(Problem), partials.held(path, None):
-            delete(upload)
+            delete(upload, "sent again from its beginning")
 
 
-def delete(upload: Upload) -> None:
+def delete(upload: Upload, reason: str = "") -> None:
     """Delete an upload whose file is held. Problem: `Gone`, when it ended otherwise."""
-    if not Upload.objects.advance(upload.id, State.DELETED, ended=timezone.now()):
+    with transaction.atomic():
+        is_ours = Upload.objects.advance(upload.id, State.DELETED, ended=timezone.now())
+        if is_ours:
+            history.record(upload, Kind.DELETED, detail=reason)
+    if not is_ours:
         upload.refresh_from_db()
         raise Gone(State(upload.state))
     _remove(upload)
@@ -66,8 +71,10 @@ def expire(upload: Upload) -> bool:
             now = timezone.now()
             if _is_fresh(path, now):
                 return False
-            if not Upload.objects.overdue(now).advance(upload.id, State.EXPIRED, ended=now):
-                return False
+            with transaction.atomic():
+                if not Upload.objects.overdue(now).advance(upload.id, State.EXPIRED, ended=now):
+                    return False
+                history.record(upload, Kind.EXPIRED)
             _remove(upload)
             # A crash while it was completed may have left it there.
             storage.remove(upload.stored_path)

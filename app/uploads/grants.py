@@ -5,6 +5,7 @@ never taken for another.
 """
 
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final, Self
 from uuid import UUID
@@ -138,6 +139,11 @@ class ChunkGrant:
             raise _withdrawn()
         token = None if self.token is None else ApiToken.objects.get(pk=self.token)
         return Continuer(user, token, self.is_outlived)
+
+
+def issued(text: str) -> datetime:
+    """Return when a signed text, which has been read before, was made."""
+    return datetime.fromtimestamp(signing.b62_decode(text.split(":")[-2]), UTC)
 
 
 def _load(text: str, salt: str) -> dict[str, Any]:

@@ -14,9 +14,18 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.authentication import identify, refuse_anonymous, require_our_pages
 from accounts.models import Scope, User
 from config.problems import Problem, wants_page
-from uploads import answers, append_views, chunk_views, handoff, segment_views, space, storage
-from uploads.grants import Grant
-from uploads.models import Upload
+from uploads import (
+    answers,
+    append_views,
+    chunk_views,
+    handoff,
+    history,
+    segment_views,
+    space,
+    storage,
+)
+from uploads.grants import Grant, issued
+from uploads.models import Kind, Upload
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +92,8 @@ def complete(request: HttpRequest) -> HttpResponse:
     # The commit is inside the claim, so that a commit that fails moves the files back.
     with storage.claimed(moves), transaction.atomic():
         Upload.objects.bulk_create(uploads)
+        history.record_all(uploads, Kind.BEGAN, at=issued(handoff.read_grant(request.headers)))
+        history.record_all(uploads, Kind.COMPLETED)
     for upload in uploads:
         logger.info("upload %s complete: %d bytes, user %d", upload.id, upload.size, owner.pk)
     if wants_page(request):

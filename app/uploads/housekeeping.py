@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from config.problems import Problem
 from uploads import ending, partials, storage
-from uploads.models import ENDED, State, Upload
+from uploads.models import ENDED, ShareLink, State, Upload, UploadEvent
 
 # An upload that is over is 410 for so long, then as unknown as any other.
 REMEMBERED: Final = timedelta(days=30)
@@ -79,7 +79,13 @@ def forget(*, dry_run: bool) -> int:
     old = Upload.objects.filter(state__in=ENDED, ended__lte=timezone.now() - REMEMBERED)
     # A file that is still being put together needs to know its parts.
     old = old.exclude(joined_to__state=State.VERIFYING)
-    return old.count() if dry_run else old.delete()[0]
+    if dry_run:
+        return old.count()
+    forgotten = old.delete()[1].get("uploads.Upload", 0)
+    # The release before this one forgets uploads, too, and knows of neither.
+    for model in (UploadEvent, ShareLink):
+        model.objects.exclude(upload__in=Upload.objects.values("pk")).delete()
+    return forgotten
 
 
 def _files(root: Path) -> Iterator[Path]:

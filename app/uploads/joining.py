@@ -30,9 +30,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from config.problems import Problem
-from uploads import handoff, partials, service, space, states
+from uploads import handoff, history, partials, service, space, states
 from uploads.handoff import ReceivedBody
-from uploads.models import State, Upload
+from uploads.models import Kind, State, Upload
 from uploads.partials import Takeover
 from uploads.refusals import NotJoinable
 from uploads.service import NewUpload
@@ -114,6 +114,8 @@ def begin(new: NewUpload, chosen: Sequence[Upload]) -> Upload:
             Upload.objects.advance(
                 part.pk, State.JOINED, joined_to=upload, position=position, ended=now
             )
+        history.record(upload, Kind.BEGAN, detail=f"of {len(parts)} parts")
+        history.take_over(parts, upload)
         transaction.on_commit(start)
     logger.info(
         "upload %s to be joined: %d parts, %d bytes, user %d",
@@ -289,6 +291,7 @@ def _fail(upload: Upload, reason: str) -> None:
     now = timezone.now()
     expires = now + timedelta(seconds=settings.UPLOAD_EXPIRY)
     if Upload.objects.advance(upload.pk, State.FAILED, failure=reason, ended=now, expires=expires):
+        history.record(upload, Kind.FAILED, detail=reason)
         logger.error("upload %s cannot be joined, user %d: %s", upload.id, upload.owner_id, reason)
 
 

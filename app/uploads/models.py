@@ -10,6 +10,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import models
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import ApiToken, User
 
@@ -104,6 +105,10 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         """Return what becomes a file without its client, or failed to."""
         return self.filter(state__in=(State.VERIFYING, State.FAILED))
 
+    def under_way(self, now: datetime) -> Self:
+        """Return what its client can still go on with."""
+        return self.receiving().filter(expires__gt=now)
+
     def advance(self, upload_id: UUID, to: State, **changes: Any) -> bool:
         """Move one upload to a state, with `changes` of other fields; False: it may not go there.
 
@@ -179,6 +184,12 @@ class Upload(models.Model):
     failure = models.CharField(
         max_length=255, blank=True, default="", help_text="Why it could not be completed."
     )
+    # The default is the database's as well: the release before this one goes on recording uploads.
+    reported = models.BigIntegerField(
+        default=0,
+        db_default=0,
+        help_text="Bytes that the last answered request left; what goes on after more was cut.",
+    )
     created = models.DateTimeField(auto_now_add=True)
     expires = models.DateTimeField(
         null=True,
@@ -219,7 +230,7 @@ class Upload(models.Model):
         return f"{self.name} ({self.id})"
 
     def get_absolute_url(self) -> str:
-        """Return the address of the upload's JSON description."""
+        """Return the address of the upload's page, or its description for programs."""
         return reverse("upload-detail", args=[self.id])
 
     def get_resource_url(self) -> str:
@@ -247,3 +258,105 @@ class Upload(models.Model):
     def get_download_url(self) -> str:
         """Return the address of the file."""
         return reverse("download", args=[self.id])
+
+
+class Kind(models.TextChoices):
+    """What can happen to an upload."""
+
+    BEGAN = "began", "Began"
+    WENT_ON = "went-on", "Went on after an interruption"
+    COMPLETED = "completed", "Complete"
+    FAILED = "failed", "Failed"
+    RENAMED = "renamed", "Renamed"
+    SHARED = "shared", "Shared"
+    WITHDRAWN = "withdrawn", "Share link withdrawn"
+    DELETED = "deleted", "Deleted"
+    EXPIRED = "expired", "Expired"
+
+
+class UploadEvent(models.Model):
+    """One line of an upload's history: what happened, and by whom (uploads/history.py).
+
+    Addresses are personal data, so an event is kept no longer than the record of its upload. The
+    foreign keys are Django's alone: the release before this one, which knows nothing of events,
+    goes on removing uploads and users.
+    """
+
+    upload = models.ForeignKey(
+        Upload, on_delete=models.CASCADE, related_name="events", db_constraint=False
+    )
+    at = models.DateTimeField()
+    kind = models.CharField(max_length=20, choices=Kind)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_constraint=False,
+        help_text="Who did it; empty: the service itself, or somebody whose account is gone.",
+    )
+    token = models.CharField(
+        max_length=100, blank=True, default="", help_text="The name of the token that was sent."
+    )
+    address = models.CharField(
+        max_length=45, blank=True, default="", help_text="Where the request came from."
+    )
+    protocol = models.CharField(max_length=20, choices=Door, blank=True, default="")
+    offset = models.BigIntegerField(
+        null=True, blank=True, help_text="Bytes that were there at the time."
+    )
+    detail = models.CharField(max_length=600, blank=True, default="")
+
+    class Meta:
+        ordering = ("at", "id")
+        indexes = (models.Index(fields=("upload", "at", "id"), name="event_of_upload"),)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.upload_id}"
+
+
+class ShareLinkQuerySet(models.QuerySet["ShareLink"]):
+    """Which links are good."""
+
+    def working(self) -> Self:
+        """Return the links that lead to a file now, by people whose accounts are active."""
+        return self.filter(
+            revoked=None,
+            expires__gt=timezone.now(),
+            created_by__is_active=True,
+            upload__owner__is_active=True,
+            upload__state=State.COMPLETE,
+        )
+
+
+class ShareLink(models.Model):
+    """Leave for whoever has the link to get one file, until it expires or is withdrawn.
+
+    Its address is not kept: uploads/sharing.py signs the id. The foreign keys are as those above.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    upload = models.ForeignKey(
+        Upload, on_delete=models.CASCADE, related_name="share_links", db_constraint=False
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="+",
+        db_constraint=False,
+    )
+    created = models.DateTimeField(auto_now_add=True)
+    expires = models.DateTimeField()
+    revoked = models.DateTimeField(null=True, blank=True, help_text="Empty: not withdrawn.")
+    downloads = models.PositiveIntegerField(default=0)
+    last_used = models.DateTimeField(null=True, blank=True)
+
+    objects = ShareLinkQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-created", "id")
+
+    def __str__(self) -> str:
+        return f"{self.id} of {self.upload_id}"

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from django.conf import settings
 from django.db import transaction
@@ -18,9 +18,9 @@ from django.utils import timezone
 
 from accounts.models import ApiToken, User
 from config.problems import Problem
-from uploads import ending, handoff, partials, segments, space, states, storage
+from uploads import ending, handoff, history, partials, segments, space, states, storage
 from uploads.handoff import ReceivedBody
-from uploads.models import KEPT, UNFINISHED, Door, State, Upload
+from uploads.models import KEPT, UNFINISHED, Door, Kind, State, Upload
 from uploads.partials import Takeover
 from uploads.refusals import (
     DigestMismatch,
@@ -124,6 +124,7 @@ def begin(new: NewUpload, *, size: int | None, checksum: Checksum | None = None)
             is_part=new.is_part,
             concat=new.concat,
         )
+        history.record(upload, Kind.BEGAN)
     return Append(
         upload=upload,
         path=partials.locate(upload),
@@ -157,7 +158,8 @@ def append(  # noqa: PLR0913 - what protocols can say of one body
         partials.wait_until_free(path, takeover)
     recover(upload)
     # While somebody writes, only nginx knows: it waits for the file, and compares then.
-    if not partials.is_locked(path):
+    is_free = not partials.is_locked(path)
+    if is_free:
         found = partials.offset(path, durable=False)
         if found != offset:
             raise OffsetConflict(partials.offset(path, durable=True), offset)
@@ -175,6 +177,8 @@ def append(  # noqa: PLR0913 - what protocols can say of one body
         left = space.of(upload.owner, without=upload)
         space.require(left, size)
         limit = _most(left, offset)
+    if is_free:
+        history.note_continuation(upload, offset)
     return Append(
         upload=upload,
         path=path,
@@ -237,12 +241,12 @@ def received(
     is_end = is_final or (door or Door(upload.protocol)).ends_with_its_length
     if length is None or file.size < length or not is_end:
         storage.verify_partial(file, partials.locate(upload))
-        slide(upload)
+        report(upload, file.size)
         if is_final and length is not None:
             raise Incomplete(file.size, length)
         return Status(upload, file.size)
     if upload.expected_sha256 not in {"", file.sha256}:
-        ending.delete(upload)
+        ending.delete(upload, "its SHA-256 was not the one that was announced")
         raise DigestMismatch(upload.expected_sha256, file.sha256)
     return finish(upload, file)
 
@@ -255,16 +259,24 @@ def too_long(upload: Upload, *, door: Door) -> Problem:
     states.require_open(upload)
     if door.ends_when_too_long:
         # What is longer than its client says is not the file that was meant.
-        ending.delete(upload)
+        ending.delete(upload, "it was longer than it was declared")
     return LengthExceeded(None, upload.length or 0)
 
 
-def slide(upload: Upload) -> None:
+def slide(upload: Upload, **changes: Any) -> None:
     """Put an upload's expiry off: something of it has come."""
     expires = timezone.now() + _lifetime()
     if upload.expires is None or expires - upload.expires > EXPIRY_PRECISION:
-        Upload.objects.receiving().filter(pk=upload.pk).update(expires=expires)
-        upload.expires = expires
+        changes["expires"] = upload.expires = expires
+    if changes:
+        Upload.objects.receiving().filter(pk=upload.pk).update(**changes)
+
+
+def report(upload: Upload, offset: int) -> None:
+    """Put an upload's expiry off, and remember what its client is about to be told."""
+    changes = {} if offset == upload.reported else {"reported": offset}
+    slide(upload, **changes)
+    upload.reported = offset
 
 
 def recover(upload: Upload) -> None:
@@ -303,6 +315,7 @@ def finish(upload: Upload, file: ReceivedBody) -> Status:
         else:
             claim.enter_context(storage.claimed([(file.path, upload.stored_path)]))
             Upload.objects.advance(upload.id, State.COMPLETE, ended=now, **changes)
+        history.record(upload, Kind.COMPLETED)
     # The file of a part stays where it is, and its checkpoint has what goes on with the digest.
     if not upload.is_part:
         partials.remove(file.path)
