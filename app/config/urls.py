@@ -11,7 +11,16 @@ from accounts.views import token
 from config.errors import HANDLERS
 from config.health import healthz
 from monitoring.views import status
-from uploads import append_views, chunk_views, handoff_views, segment_views, views
+from uploads import (
+    append_views,
+    chunk_views,
+    file_views,
+    handoff_views,
+    segment_views,
+    share_views,
+    table_views,
+    views,
+)
 
 handler400, handler403, handler404, handler500 = HANDLERS
 
@@ -29,9 +38,19 @@ urlpatterns = [
     path("chunked/", chunk_views.resource, name="chunks"),
     path("chunked/<str:target>", chunk_views.resource, name="chunked-upload"),
     path("segments/", segment_views.resource, name="segments"),
-    path("uploads/", views.upload_table, name="uploads"),
-    path("uploads/<uuid:upload_id>", views.upload_detail, name="upload-detail"),
-    path("uploads/<uuid:upload_id>/download", views.download, name="download"),
+    path("uploads/", table_views.upload_table, name="uploads"),
+    path("uploads/<uuid:upload_id>", file_views.upload_detail, name="upload-detail"),
+    path("uploads/<uuid:upload_id>/download", file_views.download, name="download"),
+    path("uploads/<uuid:upload_id>/rename", file_views.rename, name="rename"),
+    path("uploads/<uuid:upload_id>/delete", file_views.delete, name="delete"),
+    path("uploads/<uuid:upload_id>/share", file_views.share, name="share"),
+    path(
+        "uploads/<uuid:upload_id>/shares/<uuid:link_id>/withdraw",
+        file_views.withdraw,
+        name="withdraw",
+    ),
+    path("shared/<str:token>", share_views.shared, name="shared"),
+    path("shared/<str:token>/download", share_views.shared_download, name="shared-download"),
     path("accounts/", account_views.account, name="account"),
     path("accounts/login/", SignIn.as_view(), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),

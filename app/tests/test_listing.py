@@ -2,7 +2,7 @@
 
 from tests.conftest import Person
 from tests.nginx import Nginx, received
-from uploads import views
+from uploads import table_views
 from uploads.models import Upload
 
 JSON = {"Accept": "application/json"}
@@ -39,10 +39,10 @@ def test_uploads_are_found_by_name_and_by_digest(owner: Person) -> None:
 def test_the_list_goes_on_at_the_next_page(owner: Person) -> None:
     Upload.objects.bulk_create(
         Upload(owner=owner.user, name=f"{number}", sha256="0" * 64)
-        for number in range(views.PAGE_SIZE + 1)
+        for number in range(table_views.PAGE_SIZE + 1)
     )
     first = owner.api.get("/uploads/?name=", **JSON).json()
-    assert len(first["uploads"]) == views.PAGE_SIZE
+    assert len(first["uploads"]) == table_views.PAGE_SIZE
     second = owner.api.get(first["next"], **JSON).json()
     assert (len(second["uploads"]), second["next"]) == (1, None)
 

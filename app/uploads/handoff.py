@@ -60,6 +60,20 @@ class ResponseHeader(StrEnum):
     DIRECTORY = "X-Upload-Directory"
 
 
+class BadName(Problem):
+    """What a client calls its file is no name."""
+
+    def __init__(self, reason: str) -> None:
+        """Take the reason."""
+        super().__init__(
+            HTTPStatus.BAD_REQUEST,
+            "bad-name",
+            "The file's name cannot be used",
+            f"The file's name cannot be used, {reason}: rename the file and send it again.",
+        )
+        self.reason = reason
+
+
 class Shape(StrEnum):
     """The body shapes of the receive step."""
 
@@ -389,12 +403,12 @@ def clean_name(name: str) -> str:
     """Return a file name without path parts. Problem 400: what remains cannot be a name."""
     base = name.replace("\\", "/").rpartition("/")[2].strip()
     if base in {"", ".", ".."}:
-        raise bad_name("it is empty")
+        raise BadName("it is empty")
     if any(unicodedata.category(character) in _FORBIDDEN_IN_NAMES for character in base):
-        raise bad_name("it has control characters")
+        raise BadName("it has control characters")
     length = len(base.encode())
     if length > MAX_NAME_BYTES:
-        raise bad_name(f"it has {length} bytes in UTF-8, and {MAX_NAME_BYTES} are the most")
+        raise BadName(f"it has {length} bytes in UTF-8, and {MAX_NAME_BYTES} are the most")
     return base
 
 
@@ -436,16 +450,6 @@ def disk_full() -> Problem:
         "no-space",
         "Not enough space on the server",
         "The disk is full. Ask the administrator to make room, and go on.",
-    )
-
-
-def bad_name(reason: str) -> Problem:
-    """Return the refusal of a file's name."""
-    return Problem(
-        HTTPStatus.BAD_REQUEST,
-        "bad-name",
-        "The file's name cannot be used",
-        f"The file's name cannot be used, {reason}: rename the file and send it again.",
     )
 
 

@@ -13,7 +13,7 @@ from config.problems import Problem
 from uploads import access, content_range, ending, refusals, service
 from uploads.content_range import ContentRange
 from uploads.grants import AppendGrant
-from uploads.handoff import bad_name, clean_name, is_media_type
+from uploads.handoff import BadName, clean_name, is_media_type
 from uploads.models import Door, State
 from uploads.partials import Takeover
 from uploads.protocols import structured
@@ -121,7 +121,7 @@ class Put:
 
 def _name(call: Call) -> str:
     if "/" in call.target:
-        raise bad_name("it has a path")
+        raise BadName("it has a path")
     return clean_name(call.target)
 
 

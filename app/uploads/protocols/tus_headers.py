@@ -136,6 +136,13 @@ def read_metadata(text: str) -> Metadata:
     )
 
 
+def read_texts(text: str) -> dict[str, str]:
+    """Return the texts of a Metadata's `text`; what is not one has no place in JSON."""
+    pairs = (part.partition(" ") for part in text.split(",") if part)
+    found = {key: _text(_base64(encoded) or b"") for key, _, encoded in pairs}
+    return {key: value for key, value in found.items() if value is not None}
+
+
 def _target(address: str) -> str:
     found = _ADDRESS.fullmatch(address)
     prefix = reverse("resources")
