@@ -1,14 +1,17 @@
 """Pages: what anonymous people, users and staff see."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.conf import settings as deployed
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from tests.conftest import Person
 from tests.nginx import Nginx, received
+from uploads import sharing
 from uploads.models import Upload
 from uploads.templatetags.sizes import grouped, human_size
 
@@ -86,7 +89,12 @@ def test_nothing_on_a_page_is_inline_and_every_file_exists(
 ) -> None:
     owner.browser.upload(received(b"x"))
     pages = [Nginx(headers=PAGE).get("/accounts/login/")]
-    pages += [colleague.browser.get(path) for path in ("/upload", "/uploads/", "/nowhere")]
+    upload = Upload.objects.get()
+    address = upload.get_absolute_url()
+    link = sharing.create(upload, owner.user, timezone.now() + timedelta(hours=1))
+    shared = sharing.path_of(link)
+    paths = ["/upload", "/uploads/", "/nowhere", address, f"{address}/rename", f"{address}/delete"]
+    pages += [colleague.browser.get(path) for path in (*paths, shared, "/shared/nothing")]
     for answer in pages:
         page = answer.content.decode()
         assert not re.search(r"<style|style=|\son\w+=|<script(?![^>]*\ssrc=)", page)

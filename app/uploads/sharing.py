@@ -89,10 +89,14 @@ def note_download(link: ShareLink) -> None:
     )
 
 
+def path_of(link: ShareLink) -> str:
+    """Return the address on this server that opens the file."""
+    return reverse("shared", args=[_signer().sign(link.id.hex)])
+
+
 def url_of(request: HttpRequest, link: ShareLink) -> str:
-    """Return the address that opens the file."""
-    token = _signer().sign(link.id.hex)
-    return request.build_absolute_uri(reverse("shared", args=[token]))
+    """Return the same, as it is sent to people."""
+    return request.build_absolute_uri(path_of(link))
 
 
 def find(token: str) -> ShareLink | None:
