@@ -123,6 +123,7 @@ class ApiToken(models.Model):
     objects = ApiTokenQuerySet.as_manager()
 
     class Meta:
+        verbose_name = "API token"
         ordering = ("owner", "name")
         constraints = (
             models.UniqueConstraint(fields=("owner", "name"), name="token_name_once_per_owner"),

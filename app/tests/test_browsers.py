@@ -6,6 +6,7 @@ from http.cookies import SimpleCookie
 import pytest
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
@@ -125,11 +126,26 @@ def test_a_browser_is_written_down_once_a_minute(
     session["last_seen"] = (timezone.now() - timedelta(minutes=2)).isoformat()
     session.save()
     BrowserSession.objects.update(last_seen=timezone.now() - timedelta(minutes=2))
+    Session.objects.update(expire_date=timezone.now() + timedelta(days=1))
     signed_in = known(this).signed_in
     this.get("/uploads/", secure=True, headers={"X-Real-IP": "192.0.2.8"})
     seen = known(this)
     assert timezone.now() - seen.last_seen < timedelta(minutes=1)
     assert (seen.address, seen.signed_in) == ("192.0.2.8", signed_in)
+    # Two weeks from now, so that a browser in use stays signed in.
+    assert seen.session.expire_date > timezone.now() + timedelta(days=13)
+
+
+def test_a_release_without_browsers_goes_on_ending_sessions_and_deleting_users(
+    olivia: Person,
+) -> None:
+    sign_in()
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM django_session")
+        cursor.execute("DELETE FROM accounts_apitoken")
+        cursor.execute("DELETE FROM accounts_user WHERE id = %s", [olivia.user.pk])
+    connection.check_constraints()
+    assert BrowserSession.objects.count() == 1
 
 
 def test_a_session_from_before_this_release_is_taken_up_when_it_comes_by(olivia: Person) -> None:

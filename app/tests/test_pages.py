@@ -94,6 +94,7 @@ def test_nothing_on_a_page_is_inline_and_every_file_exists(
     link = sharing.create(upload, owner.user, timezone.now() + timedelta(hours=1))
     shared = sharing.path_of(link)
     paths = ["/upload", "/uploads/", "/nowhere", address, f"{address}/rename", f"{address}/delete"]
+    paths += ["/accounts/", "/accounts/password/", "/admin/status"]
     pages += [colleague.browser.get(path) for path in (*paths, shared, "/shared/nothing")]
     for answer in pages:
         page = answer.content.decode()

@@ -7,7 +7,7 @@ from django.contrib.admin.models import LogEntry
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 
-from accounts.models import ApiToken, User, new_token
+from accounts.models import ApiToken, Scope, User, new_token
 from tests.conftest import Person
 
 
@@ -30,6 +30,16 @@ def test_a_text_that_could_be_guessed_is_no_token(owner: Person) -> None:
     for text in ("", "secret", "dnu_short", "x" + owner.token, owner.token + "x"):
         with pytest.raises(ValidationError, match="create_token"):
             ApiToken.objects.add(owner.user, "weak", text)
+
+
+def test_a_release_without_scopes_goes_on_making_tokens(owner: Person) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO accounts_apitoken (owner_id, name, digest, created)"
+            " VALUES (%s, 'older', %s, CURRENT_TIMESTAMP)",
+            [owner.user.pk, "0" * 64],
+        )
+    assert ApiToken.objects.get(name="older").scope == Scope.ALL
 
 
 def test_a_name_is_used_once_by_an_owner(owner: Person, stranger: Person) -> None:
