@@ -110,7 +110,7 @@ def test_the_interruptions_of_parts_are_those_of_their_file(
     stack: Stack, owner: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(joining, "start", lambda: None)
-    url = create(stack, SIZE, **{"Upload-Concat": "partial"}).headers["Location"]
+    url = create(stack, SIZE, b"", **{"Upload-Concat": "partial"}).headers["Location"]
     there = cut(stack, url, 0, 120_000)
     assert patch(stack, url, there, CONTENT[there:]).status == 204
     other = stack.send("POST", "/files/", b"end", partial(3)).headers["Location"]
