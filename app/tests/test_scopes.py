@@ -17,7 +17,7 @@ from tests.nginx import GRANT, MULTIPART, Nginx, multipart, received
 from tests.parts import final, partial
 from tests.rufh import PARTIAL
 from tests.tus import NAME, TYPE, VERSION, Tus
-from uploads.models import Door, State, Upload
+from uploads.models import Door, ShareLink, State, Upload
 
 if TYPE_CHECKING:
     from django.test.client import _MonkeyPatchedWSGIResponse as Answer
@@ -286,6 +286,25 @@ def test_a_view_that_says_nothing_of_scopes_is_read_by_readers_and_changed_by_no
             continue
         with pytest.raises(ScopeTooSmall):
             view(request)
+
+
+@pytest.mark.parametrize("action", ["rename", "delete", "share"])
+def test_the_pages_of_a_file_change_nothing_for_other_scopes(
+    reader: Nginx, uploader: Nginx, owner: Person, file: Upload, action: str
+) -> None:
+    def act(program: Nginx) -> "Answer":
+        browser = program.client()
+        # Whoever has a token may send what keeps other sites from using a cookie.
+        browser.cookies["csrftoken"] = "c" * 32
+        form = {"csrfmiddlewaretoken": "c" * 32, "name": "other.bam", "lifetime": "1"}
+        address = f"/uploads/{file.id}/{action}"
+        return browser.post(address, form, secure=True, headers={"Referer": "https://upload.test/"})
+
+    for program in (reader, uploader):
+        assert refused(act(program), "all")
+    file.refresh_from_db()
+    assert (file.name, file.state, ShareLink.objects.count()) == ("run.bam", State.COMPLETE, 0)
+    assert act(owner.api).status_code not in {403, 404}
 
 
 @pytest.mark.parametrize("scope", Scope)
