@@ -1,5 +1,6 @@
 """What a token is good for, by its scope, at every door: everything, uploading, or reading."""
 
+import hashlib
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -13,9 +14,11 @@ from django.utils import timezone
 from accounts.authentication import Identity, ScopeTooSmall, identified
 from accounts.models import ApiToken, Scope, new_token
 from tests.conftest import Person
+from tests.multipart import form
 from tests.nginx import GRANT, MULTIPART, Nginx, multipart, received
 from tests.parts import final, partial
 from tests.rufh import PARTIAL
+from tests.stack import Stack, needs_nginx
 from tests.tus import NAME, TYPE, VERSION, Tus
 from uploads.models import Door, ShareLink, State, Upload
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from django.test.client import _MonkeyPatchedWSGIResponse as Answer
 
 CONTENT = b"sequence"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
 SEGMENT = {
     "X-Upload-Shape": "segment",
     "X-Upload-Uri": "/segments/",
@@ -106,6 +110,37 @@ def test_the_scope_of_everything_stands_for_every_other(owner: Person, file: Upl
     assert owner.api.get("/uploads/").status_code == 200
     assert owner.api.get(file.get_download_url()).status_code == 200
     assert Tus(owner.api).delete(f"/files/{file.id}").status_code == 204
+
+
+@needs_nginx
+@pytest.mark.django_db(transaction=True)
+def test_a_token_for_uploading_brings_whole_files_through_nginx(
+    stack: Stack, owner: Person, stored: Callable[[], list[Path]]
+) -> None:
+    text = new_token()
+    ApiToken.objects.add(owner.user, "rig", text, scope=Scope.UPLOAD)
+    stack.headers = {"Authorization": f"Bearer {text}"}
+    whole = form(CONTENT)
+    assert stack.send("POST", "/upload", whole.body, whole.headers).status == 200
+    assert stack.send("PUT", "/files/run.bam", CONTENT).status == 201
+    for first in (0, 4):
+        named = {"upload_id": Upload.objects.get(protocol=Door.CHUNKED).id.hex} if first else {}
+        chunk = form(CONTENT[first : first + 4], **named)
+        span = {"Content-Range": f"bytes {first}-{first + 3}/8"}
+        assert stack.send("POST", "/chunked/", chunk.body, {**chunk.headers, **span}).status == 200
+    end = form(upload_id=Upload.objects.get(protocol=Door.CHUNKED).id.hex, sha256=SHA256)
+    assert stack.send("POST", "/chunked/", end.body, end.headers).status == 200
+    for first in (4, 0):
+        span = {"Content-Range": f"bytes {first}-{first + 3}/8", "Session-ID": "s1"}
+        kind = {"Content-Type": "application/octet-stream"}
+        answer = stack.send("POST", "/segments/", CONTENT[first : first + 4], {**kind, **span})
+        assert answer.status == (200 if first == 0 else 201)
+    assert [path.read_bytes() for path in stored()] == [CONTENT] * 4
+    assert stack.send("GET", "/uploads/").status == 403
+    ApiToken.objects.filter(name="rig").update(scope=Scope.READ)
+    assert stack.send("PUT", "/files/run.bam", CONTENT).status == 403
+    assert stack.send("POST", "/upload", whole.body, whole.headers).status == 403
+    assert len(stored()) == 4
 
 
 # Reading.
