@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from accounts.models import ApiToken
 from tests.conftest import Person
-from tests.nginx import GRANT, Nginx, received, writing
-from tests.tus import Tus
+from tests.nginx import GRANT, HOST, Nginx, received, writing
+from tests.tus import TYPE, VERSION, Tus
 from uploads import ending, history, partials, sharing
 from uploads.models import Kind, ShareLink, State, Upload, UploadEvent
 
@@ -102,7 +102,9 @@ def test_trying_again_at_the_same_offset_counts_once(owner: Person) -> None:
         tus.patch(url, 2, b"quence", cut=0)
     # One that asks while somebody writes is not known to go on from there.
     with writing(partials.path_of(Upload.objects.get().id)):
-        tus.client.permit("PATCH", url.removeprefix("https://upload.test"), 3, {})
+        sent = {**VERSION, **TYPE, "Upload-Offset": "3"}
+        answer = tus.client.permit("PATCH", url.removeprefix(f"https://{HOST}"), 1, sent)
+        assert answer.status_code == 204
     assert tus.patch(url, 7, b"e").status_code == 409
     assert tus.patch(url, 2, b"quence").status_code == 204
     assert kinds() == [Kind.BEGAN, Kind.WENT_ON, Kind.COMPLETED]
