@@ -136,7 +136,7 @@ def test_a_name_is_shown_and_not_run(owner: Person) -> None:
     assert "&lt;script&gt;alert(1)&lt;.html" in page
 
 
-@pytest.mark.parametrize("count", [1, 120])
+@pytest.mark.parametrize("count", [1, 10_000])
 def test_the_table_needs_as_many_queries_for_one_as_for_many(
     owner: Person,
     colleague: Person,
