@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from django.utils.html import escape
 
+from accounts.models import ApiToken, Scope, new_token
 from tests.conftest import Person
 from tests.nginx import HOST, Nginx, received
 from tests.tus import Tus
@@ -67,6 +68,18 @@ def test_to_a_stranger_nothing_of_it_is_there(
     upload.refresh_from_db()
     assert (upload.name, upload.state) == (ODD, State.COMPLETE)
     assert upload.share_links.count() == 0
+
+
+def test_a_token_that_only_uploads_gets_no_page_and_so_no_share_link(owner: Person) -> None:
+    text = new_token()
+    ApiToken.objects.add(owner.user, "sequencer", text, scope=Scope.UPLOAD)
+    client = Nginx(headers={"Authorization": f"Bearer {text}"})
+    assert Tus(client).create(b"x", Upload_Length="1").status_code == 201
+    address = Upload.objects.get().get_absolute_url()
+    assert client.get(address).status_code == 200
+    assert client.get(address, **PAGE).status_code == 403
+    ApiToken.objects.filter(name="sequencer").update(scope=Scope.READ)
+    assert client.get(address, **PAGE).status_code == 200
 
 
 def command(person: Person, upload: Upload, word: str) -> str:

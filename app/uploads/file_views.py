@@ -28,6 +28,8 @@ def upload_detail(request: HttpRequest, identity: Identity, upload_id: UUID) -> 
     """Show one upload, also while it is under way; programs get JSON."""
     upload = visible(identity, upload_id)
     if wants_page(request):
+        # It has the share links, which are good for more than a token that only uploads.
+        identity.require(Scope.READ)
         response = _page(request, identity, upload)
     else:
         response = _description(request, upload)
