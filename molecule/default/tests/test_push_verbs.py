@@ -283,13 +283,6 @@ def test_the_doctor_names_a_host_that_is_not_known(client: Client) -> None:
     assert (found[0]["state"], found[1]["state"]) == ("fail", "skipped")
 
 
-@pytest.mark.parametrize("verb", ["ls", "get", "rm", "login", "logout", "doctor"])
-def test_each_verb_has_a_help_of_80_columns(client: Client, verb: str) -> None:
-    lines = client(verb, "--help").stdout.splitlines()
-    assert all(len(line) <= 80 for line in lines)
-    assert lines[0].startswith(f"usage: push.py {verb}")
-
-
 def test_the_playbook_verify_runs_the_doctor_on_every_host(
     push_config: Path, tmp_path: Path
 ) -> None:
