@@ -132,7 +132,10 @@ def test_a_token_for_uploading_brings_whole_files_through_nginx(
     assert stack.send("POST", "/chunked/", end.body, end.headers).status == 200
     for first in (4, 0):
         span = {"Content-Range": f"bytes {first}-{first + 3}/8", "Session-ID": "s1"}
-        kind = {"Content-Type": "application/octet-stream"}
+        kind = {
+            "Content-Type": "application/octet-stream",
+            "Content-Disposition": 'attachment; filename="run.bam"',
+        }
         answer = stack.send("POST", "/segments/", CONTENT[first : first + 4], {**kind, **span})
         assert answer.status == (200 if first == 0 else 201)
     assert [path.read_bytes() for path in stored()] == [CONTENT] * 4
