@@ -111,8 +111,15 @@ def nobody(db: None) -> Nginx:  # noqa: ARG001
 
 
 @pytest.fixture
-def stack(sockets: Path, owner: Person) -> Iterator[Stack]:
-    """Return the running kit, with the owner as its client; the test is transactional."""
+def kit(sockets: Path, db: None, settings: Settings) -> Iterator[Stack]:  # noqa: ARG001
+    """Return the running kit, which this process asks for digests, too; tests are transactional."""
+    settings.UPLOAD_NGINX_SOCKET = sockets / "nginx.sock"
     with deployed(sockets, UPLOAD_CORS_ORIGINS="https://portal.test") as running:
-        running.headers = {"Authorization": f"Bearer {owner.token}"}
         yield running
+
+
+@pytest.fixture
+def stack(kit: Stack, owner: Person) -> Stack:
+    """Return the running kit, with the owner as its client."""
+    kit.headers = {"Authorization": f"Bearer {owner.token}"}
+    return kit

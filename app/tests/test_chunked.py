@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -34,24 +34,17 @@ CONTENT = secrets.token_bytes(300_001)
 MIB = 1024**2
 
 
-@pytest.fixture
-def stack(sockets: Path, db: None) -> Iterator[Stack]:  # noqa: ARG001 - before the server
-    """Return the running kit."""
-    with deployed(sockets) as running:
-        yield running
-
-
 @dataclass
 class Client:
     """Sends what both packages' clients send, for one person."""
 
-    stack: Stack
+    kit: Stack
     person: Person
 
     def send(self, method: str, url: str, body: bytes = b"", /, **headers: str) -> Reply:
         sent = {"Authorization": f"Bearer {self.person.token}"}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.stack.send(method, url, body, sent)
+        return self.kit.send(method, url, body, sent)
 
     def chunk(
         self,
@@ -76,9 +69,9 @@ class Client:
 
 
 @pytest.fixture
-def client(stack: Stack, owner: Person) -> Client:
+def client(kit: Stack, owner: Person) -> Client:
     """Return the owner's client."""
-    return Client(stack, owner)
+    return Client(kit, owner)
 
 
 def _json(reply: Reply, status: int = 200) -> dict[str, Any]:
@@ -268,12 +261,12 @@ def test_a_finished_upload_takes_no_more(client: Client) -> None:
 
 
 def test_an_upload_is_its_owners_alone(
-    client: Client, stack: Stack, colleague: Person, stranger: Person, store: Path
+    client: Client, kit: Stack, colleague: Person, stranger: Person, store: Path
 ) -> None:
     answer = client.begin(CONTENT[:10], len(CONTENT))
     url, upload_id, rest = answer["url"], answer["upload_id"], CONTENT[10:]
     for person in (colleague, stranger):
-        other = Client(stack, person)
+        other = Client(kit, person)
         for reply in (
             other.send("GET", url),
             other.send("DELETE", url),
@@ -286,7 +279,7 @@ def test_an_upload_is_its_owners_alone(
         ):
             assert _json(reply, 404)["type"] == "urn:upload:not-found"
     sent = form(b"12345")
-    assert stack.send("POST", "/chunked/", sent.body, sent.headers).status == 401
+    assert kit.send("POST", "/chunked/", sent.body, sent.headers).status == 401
     assert _files(store, 2) == [answer["id"], f"{answer['id']}.checkpoint"]
 
 
@@ -328,7 +321,7 @@ def test_a_deleted_upload_leaves_nothing(client: Client, store: Path) -> None:
 
 
 def test_a_token_that_ran_out_goes_on_with_its_own_upload(
-    client: Client, stack: Stack, owner: Person, store: Path
+    client: Client, kit: Stack, owner: Person, store: Path
 ) -> None:
     elsewhere = client.begin(CONTENT[:10], len(CONTENT))
     Upload.objects.update(token=None)
@@ -349,15 +342,15 @@ def test_a_token_that_ran_out_goes_on_with_its_own_upload(
     owner.token = capability
     assert _json(client.chunk(30, CONTENT[30:], len(CONTENT), method="PUT", url=url))
     assert _json(client.send("GET", url))["offset"] == len(CONTENT)
-    assert stack.port
+    assert kit.port
     assert len(_files(store, 4)) == 4
 
 
 def test_a_total_over_the_maximum_is_413_with_numbers(
     sockets: Path, owner: Person, store: Path
 ) -> None:
-    with deployed(sockets, UPLOAD_MAX_SIZE="1000") as stack:
-        client = Client(stack, owner)
+    with deployed(sockets, UPLOAD_MAX_SIZE="1000") as kit:
+        client = Client(kit, owner)
         problem = _json(client.chunk(0, b"x" * 10, 1001), 413)
         assert (problem["size"], problem["max_size"]) == (1001, 1000)
         assert client.chunk(0, b"x" * 10, 1000).status == 200
@@ -404,7 +397,7 @@ def test_a_chunk_waits_for_nobody_who_goes_on_writing(client: Client, store: Pat
     assert len(_files(store, 2)) == 2
 
 
-def test_a_chunk_that_is_cut_leaves_nothing(client: Client, stack: Stack, store: Path) -> None:
+def test_a_chunk_that_is_cut_leaves_nothing(client: Client, kit: Stack, store: Path) -> None:
     answer = client.begin(CONTENT[:10], len(CONTENT))
     sent = form(CONTENT[10:], upload_id=answer["upload_id"])
     head = {
@@ -412,7 +405,7 @@ def test_a_chunk_that_is_cut_leaves_nothing(client: Client, stack: Stack, store:
         "Authorization": f"Bearer {client.person.token}",
         "Content-Range": f"bytes 10-{len(CONTENT) - 1}/{len(CONTENT)}",
     }
-    with stack.begin("POST", "/chunked/", len(sent.body), head) as connection:
+    with kit.begin("POST", "/chunked/", len(sent.body), head) as connection:
         connection.sendall(sent.body[:100_000])
         while len(_incoming(store)) < 3:
             pass

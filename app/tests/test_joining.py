@@ -7,7 +7,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -15,12 +15,11 @@ from pathlib import Path
 import pytest
 from django.db import connections
 from django.utils import timezone
-from pytest_django import Settings
 
 from tests.conftest import Person
 from tests.parts import final, lose_power, partial
 from tests.processes import APP, environment, manage
-from tests.stack import Reply, Stack, deployed, needs_nginx
+from tests.stack import Reply, Stack, needs_nginx
 from tests.tus import VERSION
 from uploads import ending, joining, partials, storage
 from uploads.joining import Step
@@ -34,15 +33,6 @@ MIB = 1024**2
 # Larger than what nginx reads of requests and checkpoints, and aligned to nothing.
 SIZES = (MIB + 1, 3 * MIB + 4097, 0, 2 * MIB)
 SECONDS = 60
-
-
-@pytest.fixture
-def stack(sockets: Path, owner: Person, settings: Settings) -> Iterator[Stack]:
-    """Return the running kit, with the owner as its client."""
-    with deployed(sockets) as running:
-        running.headers = {"Authorization": f"Bearer {owner.token}"}
-        settings.UPLOAD_NGINX_SOCKET = sockets / "nginx.sock"
-        yield running
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import hashlib
 import os
 import secrets
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from pytest_django import Settings
 
 from tests.conftest import Person
 from tests.parts import final, partial
-from tests.stack import Stack, deployed, needs_nginx
+from tests.stack import Stack, needs_nginx
 from uploads import joining, partials, storage
 from uploads.joining import Step
 from uploads.models import State, Upload
@@ -50,15 +50,6 @@ def store(settings: Settings, tmp_path: Path) -> Path:
     settings.UPLOAD_INCOMING_DIR.mkdir(parents=True)
     settings.UPLOAD_FILES_DIR.mkdir()
     return path
-
-
-@pytest.fixture
-def stack(sockets: Path, owner: Person, settings: Settings) -> Iterator[Stack]:
-    """Return the running kit, with the owner as its client."""
-    with deployed(sockets) as running:
-        running.headers = {"Authorization": f"Bearer {owner.token}"}
-        settings.UPLOAD_NGINX_SOCKET = sockets / "nginx.sock"
-        yield running
 
 
 type Waiting = Callable[[bytes, int], Upload]

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,18 +30,11 @@ SESSION = "a-session_1"
 MIB = 1024**2
 
 
-@pytest.fixture
-def stack(sockets: Path, db: None) -> Iterator[Stack]:  # noqa: ARG001 - before the server
-    """Return the running kit."""
-    with deployed(sockets) as running:
-        yield running
-
-
 @dataclass
 class Client:
     """Sends what clients of the classic module send, for one person."""
 
-    stack: Stack
+    kit: Stack
     person: Person
     prefix: str = "X-"
 
@@ -54,7 +47,7 @@ class Client:
         }
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         given = {name: value for name, value in sent.items() if value is not None}
-        return self.stack.send(method, "/segments/", body, given)
+        return self.kit.send(method, "/segments/", body, given)
 
     def segment(self, first: int, body: bytes, total: int, **headers: str | None) -> Reply:
         span = f"bytes {first}-{first + len(body) - 1}/{total}"
@@ -62,9 +55,9 @@ class Client:
 
 
 @pytest.fixture
-def client(stack: Stack, owner: Person) -> Client:
+def client(kit: Stack, owner: Person) -> Client:
     """Return the owner's client."""
-    return Client(stack, owner)
+    return Client(kit, owner)
 
 
 def _json(reply: Reply, status: int = 200) -> dict[str, Any]:
@@ -127,12 +120,12 @@ def test_a_session_without_a_range_is_a_whole_file(client: Client, stored: Listi
 
 
 def test_a_session_id_of_two_people_is_two_uploads(
-    client: Client, stack: Stack, colleague: Person, stranger: Person, stored: Listing
+    client: Client, kit: Stack, colleague: Person, stranger: Person, stored: Listing
 ) -> None:
     total = len(CONTENT)
     client.segment(0, CONTENT[:10], total)
     for person in (colleague, stranger):
-        other = Client(stack, person)
+        other = Client(kit, person)
         reply = other.segment(10, b"x" * 10, 20)
         assert (reply.status, reply.headers["Range"]) == (201, "10-19/20")
     assert client.segment(10, CONTENT[10:], total).status == 200
@@ -141,14 +134,14 @@ def test_a_session_id_of_two_people_is_two_uploads(
     assert sorted(owners) == ["carl", "sam"]
 
 
-def test_nobody_sends_no_segment(stack: Stack, store: Path) -> None:
+def test_nobody_sends_no_segment(kit: Stack, store: Path) -> None:
     headers = {
         "Session-ID": SESSION,
         "Content-Range": "bytes 0-4/5",
         "Content-Disposition": "attachment; filename=a",
         "Content-Type": "application/octet-stream",
     }
-    assert stack.send("POST", "/segments/", b"12345", headers).status == 401
+    assert kit.send("POST", "/segments/", b"12345", headers).status == 401
     assert _files(store) == []
     assert not Upload.objects.exists()
 
@@ -164,8 +157,8 @@ def test_another_total_is_409_and_changes_nothing(client: Client) -> None:
 def test_a_total_over_the_maximum_is_413_with_numbers(
     sockets: Path, owner: Person, store: Path
 ) -> None:
-    with deployed(sockets, UPLOAD_MAX_SIZE="1000") as stack:
-        problem = _json(Client(stack, owner).segment(0, b"x" * 10, 1001), 413)
+    with deployed(sockets, UPLOAD_MAX_SIZE="1000") as kit:
+        problem = _json(Client(kit, owner).segment(0, b"x" * 10, 1001), 413)
     assert (problem["size"], problem["max_size"]) == (1001, 1000)
     assert _files(store) == []
     assert not Upload.objects.exists()
@@ -225,10 +218,10 @@ def test_the_name_may_be_left_out_or_be_of_any_script(client: Client) -> None:
 
 
 def test_a_session_is_deleted_with_its_file_and_its_state(
-    client: Client, stack: Stack, stranger: Person, store: Path
+    client: Client, kit: Stack, stranger: Person, store: Path
 ) -> None:
     client.segment(0, CONTENT[:10], 30)
-    assert Client(stack, stranger).send("DELETE").status == 404
+    assert Client(kit, stranger).send("DELETE").status == 404
     assert client.send("DELETE").status == 204
     assert (_files(store), _directories(store)) == ([], [])
     assert client.send("DELETE").status == 404
@@ -272,10 +265,10 @@ def test_the_description_tells_how_many_bytes_are_there(client: Client) -> None:
     upload = Upload.objects.get()
     assert service.status(upload).offset == 35
     headers = {"Authorization": f"Bearer {client.person.token}"}
-    answer = _json(client.stack.send("GET", f"/uploads/{upload.id}", headers=headers))
+    answer = _json(client.kit.send("GET", f"/uploads/{upload.id}", headers=headers))
     assert (answer["offset"], answer["length"]) == (35, 100)
     assert answer["url"] == "http://upload.test/segments/"
-    assert client.stack.send("HEAD", f"/files/{upload.id}", headers=headers).status in {400, 404}
+    assert client.kit.send("HEAD", f"/files/{upload.id}", headers=headers).status in {400, 404}
 
 
 def test_a_token_that_ran_out_goes_on_with_its_own_session(client: Client) -> None:

@@ -9,8 +9,9 @@ from django.http import HttpRequest, HttpResponse
 from django.http.request import HttpHeaders
 
 from config.problems import Problem
+from uploads import access
 from uploads.grants import AppendGrant
-from uploads.models import Door
+from uploads.models import Door, Upload
 from uploads.service import Append, Status
 
 BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
@@ -35,6 +36,10 @@ class Call:
     def headers(self) -> HttpHeaders:
         """The client's headers, except those of the body."""
         return self.request.headers
+
+    def has_type(self, media_type: str) -> bool:
+        """Tell whether the body is of this type."""
+        return self.content_type.partition(";")[0].strip().lower() == media_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,22 @@ def malformed(reason: str) -> Problem:
         "A header is malformed",
         f"The request is malformed: {reason}.",
     )
+
+
+def wrong_type(media_type: str) -> Problem:
+    """Return the refusal of a body, with the type that would do."""
+    return Problem(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "media-type",
+        "The body has another type",
+        f"Send the bytes with 'Content-Type: {media_type}'.",
+    )
+
+
+def add_address(call: Call, response: HttpResponse, upload: Upload) -> None:
+    """Say where a new upload is, and give the token that is good for it alone."""
+    response.headers["Location"] = call.request.build_absolute_uri(upload.get_resource_url())
+    response.headers["Upload-Token"] = access.capability(upload)
 
 
 def is_address(target: str) -> bool:

@@ -23,9 +23,11 @@ from uploads.protocols.adapter import (
     BODY_METHODS,
     Call,
     Permit,
+    add_address,
     is_address,
     malformed,
     method_not_allowed,
+    wrong_type,
 )
 from uploads.protocols.finished import finished
 from uploads.service import NewUpload, Status
@@ -69,7 +71,7 @@ class Rufh:
 
     def speaks(self, call: Call) -> bool:
         """Tell by its headers; whatever else is asked of an upload's address is asked here."""
-        if any(name in call.headers for name in _MARKS) or _is_partial(call):
+        if any(name in call.headers for name in _MARKS) or call.has_type(CONTENT_TYPE):
             return True
         return call.method in {"HEAD", "PATCH", "DELETE"} and is_address(call.target)
 
@@ -88,7 +90,7 @@ class Rufh:
                 raise method_not_allowed(*_UPLOAD_METHODS)
             return self._append(call)
         # The content of a creation has a type of its own.
-        return self._append(call) if _is_partial(call) else self._create(call)
+        return self._append(call) if call.has_type(CONTENT_TYPE) else self._create(call)
 
     def _create(self, call: Call) -> Permit:
         creator = access.creator(call.request)
@@ -115,8 +117,8 @@ class Rufh:
         opened = access.to_upload(call.request, call.target)
         upload = opened.upload
         states.require_open(upload)
-        if not _is_partial(call):
-            raise _wrong_type()
+        if not call.has_type(CONTENT_TYPE):
+            raise wrong_type(CONTENT_TYPE)
         is_complete = _read_complete(call)
         offset = structured.integer(call.headers, "Upload-Offset")
         if offset is None:
@@ -149,9 +151,7 @@ class Rufh:
         )
         _describe(response, status)
         if grant.is_creation:
-            location = call.request.build_absolute_uri(upload.get_resource_url())
-            response.headers["Location"] = location
-            response.headers["Upload-Token"] = access.capability(upload)
+            add_address(call, response, upload)
         return response
 
     def respond(self, call: Call) -> HttpResponse:
@@ -186,10 +186,6 @@ class Rufh:
             asked = structured.boolean(call.headers, "Upload-Complete")
             worded.headers["Upload-Complete"] = _TRUE if is_over and asked else _FALSE
         return worded
-
-
-def _is_partial(call: Call) -> bool:
-    return call.content_type.partition(";")[0].strip().lower() == CONTENT_TYPE
 
 
 def _read_complete(call: Call) -> bool:
@@ -258,13 +254,4 @@ def _worded(problem: Problem) -> Problem:
         return problem
     return Registered(
         HTTPStatus.BAD_REQUEST, kind, problem.title, problem.detail, numbers=problem.numbers
-    )
-
-
-def _wrong_type() -> Problem:
-    return Problem(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        "media-type",
-        "The body has another type",
-        f"Send the bytes with 'Content-Type: {CONTENT_TYPE}'.",
     )

@@ -17,7 +17,14 @@ from uploads.grants import AppendGrant
 from uploads.models import Door, State, Upload
 from uploads.partials import Takeover
 from uploads.protocols import tus_headers
-from uploads.protocols.adapter import Call, Permit, malformed, method_not_allowed
+from uploads.protocols.adapter import (
+    Call,
+    Permit,
+    add_address,
+    malformed,
+    method_not_allowed,
+    wrong_type,
+)
 from uploads.protocols.tus_headers import Concat
 from uploads.service import NewUpload, Status
 
@@ -75,7 +82,7 @@ class Tus:
 
     def speaks(self, call: Call) -> bool:
         """Tell by a header that only tus has, or by its media type."""
-        return any(name in call.headers for name in _MARKS) or _is_chunk(call)
+        return any(name in call.headers for name in _MARKS) or call.has_type(CONTENT_TYPE)
 
     def headers(self, call: Call) -> dict[str, str]:  # noqa: ARG002 - of the protocol
         """Return the version that the answer is of."""
@@ -105,8 +112,8 @@ class Tus:
     def _create(self, call: Call) -> Permit | HttpResponse:
         creator = access.creator(call.request)
         # A body of unknown length has a type if it is one; without type it is taken for none.
-        if call.length and not _is_chunk(call):
-            raise _wrong_type()
+        if call.length and not call.has_type(CONTENT_TYPE):
+            raise wrong_type(CONTENT_TYPE)
         metadata = tus_headers.read_metadata(call.headers.get("Upload-Metadata", ""))
         concat = tus_headers.read_concat(call.headers)
         if concat is not None and concat.targets is not None:
@@ -124,7 +131,7 @@ class Tus:
                 is_part=concat is not None,
                 concat=concat.text if concat else "",
             ),
-            size=call.length if _is_chunk(call) else 0,
+            size=call.length if call.has_type(CONTENT_TYPE) else 0,
             checksum=tus_headers.read_checksum(call.headers),
         )
         token = creator.token.pk if creator.token else None
@@ -152,14 +159,14 @@ class Tus:
             access.own(creator, concat.targets or ()),
         )
         response = _empty(HTTPStatus.CREATED)
-        _add_address(call, response, upload)
+        add_address(call, response, upload)
         return response
 
     def _append(self, call: Call) -> Permit:
         opened = access.to_upload(call.request, call.target)
         states.require_open(opened.upload)
-        if not _is_chunk(call):
-            raise _wrong_type()
+        if not call.has_type(CONTENT_TYPE):
+            raise wrong_type(CONTENT_TYPE)
         append = service.append(
             opened.upload,
             tus_headers.read_offset(call.headers),
@@ -177,7 +184,7 @@ class Tus:
         response.headers["Upload-Offset"] = str(status.offset)
         _add_expiry(response, upload)
         if grant.is_creation:
-            _add_address(call, response, upload)
+            add_address(call, response, upload)
         return response
 
     def respond(self, call: Call) -> HttpResponse:
@@ -216,10 +223,6 @@ class Tus:
         return problem
 
 
-def _is_chunk(call: Call) -> bool:
-    return call.content_type.partition(";")[0].strip().lower() == CONTENT_TYPE
-
-
 def _require_version(call: Call) -> None:
     version = call.headers.get("Tus-Resumable")
     if version != VERSION:
@@ -232,25 +235,11 @@ def _require_version(call: Call) -> None:
         )
 
 
-def _wrong_type() -> Problem:
-    return Problem(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        "media-type",
-        "The body has another type",
-        f"Send the bytes with 'Content-Type: {CONTENT_TYPE}'.",
-    )
-
-
 def _empty(status: HTTPStatus) -> HttpResponse:
     response = HttpResponse(status=status)
     # Django's default is of no body's type.
     del response.headers["Content-Type"]
     return response
-
-
-def _add_address(call: Call, response: HttpResponse, upload: Upload) -> None:
-    response.headers["Location"] = call.request.build_absolute_uri(upload.get_resource_url())
-    response.headers["Upload-Token"] = access.capability(upload)
 
 
 def _add_expiry(response: HttpResponse, upload: Upload) -> None:
