@@ -1,19 +1,18 @@
 """What the tests of appending share: the application's side of an upload, and a request that goes as far as told."""
 
-import contextlib
 import hashlib
 import pathlib
+import select
 import socket
 import struct
 import zlib
 
-import h2.events
-import h2.exceptions
-
+import http3
 from client import Connection, Http2, head
 from harness import Answer, wait_for
 
-WAYS = ["length", "chunked", "http2", "http2 without length"]
+STREAMS = ["http2", "http2 without length", *http3.WAYS]
+WAYS = ["length", "chunked", *STREAMS]
 
 OFFSET_STREAM = "application/offset+octet-stream"
 
@@ -99,10 +98,10 @@ class Request:
         self.nginx, self.way, self.tag = nginx, way, tag
         if tag:
             path += "?t=" + tag
-        if way.startswith("http2"):
-            self.connection = Http2(nginx.http2_port)
+        if self.is_stream:
+            self.connection = http3.connect(nginx) if way in http3.WAYS else Http2(nginx.http2_port)
             self.stream = self.connection.request(
-                path, length if way == "http2" else None, method, content_type=content_type
+                path, None if way.endswith(" without length") else length, method, content_type=content_type
             )
         else:
             self.connection = Connection(nginx.port)
@@ -112,8 +111,13 @@ class Request:
                 head(path, length if way == "length" else None, headers, method, content_type=content_type)
             )
 
+    @property
+    def is_stream(self):
+        """Of HTTP/2 or HTTP/3."""
+        return self.way in STREAMS
+
     def send(self, data):
-        if self.way.startswith("http2"):
+        if self.is_stream:
             self.connection.send(self.stream, data, end=False)
         elif self.way == "chunked":
             # several chunks in one go, and one that is split
@@ -126,43 +130,34 @@ class Request:
     def send_read(self, data):
         """Sends, and waits until nginx has read it."""
         self.send(data)
-        if self.way.startswith("http2"):
-            pings = self.acknowledged()
-            self.connection.h2.ping(b"received")
-            self.connection.flush()
-            while self.acknowledged() == pings:
-                self.connection.receive()
+        if self.is_stream:
+            self.connection.ping()
         else:
             wait_for(self.connection.is_read, "nginx reads what was sent")
 
-    def acknowledged(self):
-        return sum(isinstance(event, h2.events.PingAckReceived) for event in self.connection.events)
-
     def end(self):
         """The rest of the request; returns the answer."""
-        if self.way.startswith("http2"):
-            # it may be answered already
-            with contextlib.suppress(h2.exceptions.StreamClosedError):
-                self.connection.h2.end_stream(self.stream)
-            self.connection.flush()
+        if self.is_stream:
+            self.connection.end(self.stream)
         elif self.way == "chunked":
             self.connection.send(b"0\r\n\r\n")
         return self.response()
 
+    def is_answered(self, seconds=0):
+        if self.is_stream:
+            return self.connection.is_answered(self.stream, seconds)
+        return bool(select.select([self.connection.socket], [], [], seconds)[0])
+
     def response(self):
-        return self.connection.response(self.stream) if self.way.startswith("http2") else self.connection.response()
+        return self.connection.response(self.stream) if self.is_stream else self.connection.response()
 
     def leave(self):
-        if self.way.startswith("http2"):
-            self.connection.socket.close()
-        else:
-            self.connection.close()
+        self.connection.close()
 
     def reset(self):
-        """RST_STREAM, or a TCP reset."""
-        if self.way.startswith("http2"):
-            self.connection.h2.reset_stream(self.stream)
-            self.connection.flush()
+        """Of the stream, or of TCP."""
+        if self.is_stream:
+            self.connection.reset(self.stream)
         else:
             self.connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()

@@ -1,10 +1,12 @@
 """HTTP from the client's side, down to the single bytes."""
 
+import contextlib
 import dataclasses
 import json
 import pathlib
 import select
 import socket
+import time
 
 import h2.config
 import h2.connection
@@ -174,6 +176,21 @@ def post(port, body, path="/upload", **kwargs):
     return exchange(port, head(path, len(body), **kwargs) + body)
 
 
+def request_fields(path, length, method, scheme, boundary, headers, content_type):
+    """The header of a request in HTTP/2 and HTTP/3."""
+    if content_type is None:
+        content_type = "multipart/form-data; boundary=" + boundary.decode()
+    return [
+        (":method", method),
+        (":path", path),
+        (":scheme", scheme),
+        (":authority", "localhost"),
+        *([("content-type", content_type)] if content_type else []),
+        *headers,
+        *([("content-length", str(length))] if length is not None else []),
+    ]
+
+
 class Http2:
     """One HTTP/2 connection with as many streams as the test wants."""
 
@@ -191,6 +208,9 @@ class Http2:
         return self
 
     def __exit__(self, *args):
+        self.close()
+
+    def close(self):
         self.socket.close()
 
     def flush(self):
@@ -199,20 +219,9 @@ class Http2:
     def request(
         self, path="/upload", length=None, method="POST", boundary=BOUNDARY, end=False, headers=(), content_type=None
     ):
-        if content_type is None:
-            content_type = "multipart/form-data; boundary=" + boundary.decode()
+        fields = request_fields(path, length, method, "http", boundary, headers, content_type)
         stream = self.h2.get_next_available_stream_id()
-        headers = [
-            (":method", method),
-            (":path", path),
-            (":scheme", "http"),
-            (":authority", "localhost"),
-            *([("content-type", content_type)] if content_type else []),
-            *headers,
-        ]
-        if length is not None:
-            headers.append(("content-length", str(length)))
-        self.h2.send_headers(stream, headers, end_stream=end)
+        self.h2.send_headers(stream, fields, end_stream=end)
         self.flush()
         return stream
 
@@ -241,6 +250,34 @@ class Http2:
             except h2.exceptions.StreamClosedError:
                 return
             self.flush()
+
+    def end(self, stream):
+        # it may be answered already
+        with contextlib.suppress(h2.exceptions.StreamClosedError):
+            self.h2.end_stream(stream)
+        self.flush()
+
+    def reset(self, stream):
+        self.h2.reset_stream(stream)
+        self.flush()
+
+    def ping(self):
+        """Waits for an answer to what can only be answered after what was sent before."""
+        pings = self.acknowledged()
+        self.h2.ping(b"received")
+        self.flush()
+        while self.acknowledged() == pings:
+            self.receive()
+
+    def acknowledged(self):
+        return sum(isinstance(event, h2.events.PingAckReceived) for event in self.events)
+
+    def is_answered(self, stream, seconds=0):
+        """Whether the answer is there, or comes within so many seconds."""
+        deadline = time.monotonic() + seconds
+        while not self.ended(stream) and select.select([self.socket], [], [], max(0, deadline - time.monotonic()))[0]:
+            self.receive()
+        return self.ended(stream)
 
     def send_window(self, stream, data):
         """Sends as much as fits the window, without waiting for more of it, and says how much."""

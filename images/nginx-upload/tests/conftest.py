@@ -2,14 +2,11 @@
 
 import contextlib
 import functools
-import pathlib
 import re
-import subprocess
 
 import pytest
 
-import http3
-from harness import NGINX_BUILD, Backend, Disk, Nginx, free_port
+from harness import NGINX_BUILD, Backend, Disk, Nginx
 from locations import HTTP, LOCATIONS
 
 
@@ -105,48 +102,11 @@ def own_nginx(backend, aio, tmp_path):
         assert_no_alert(nginx)
 
 
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory):
-    return http3.make_certificate(tmp_path_factory.mktemp("certificate"))
-
-
 @pytest.fixture
-def secure_nginx(own_nginx, certificate):
-    """The same with TLS, and QUIC where nginx has it, on one more port."""
-
-    def start(locations=LOCATIONS, **kwargs):
-        port = free_port()
-        nginx = own_nginx(
-            locations
-            + f"listen 127.0.0.1:{port} ssl http2;"
-            + (f"listen 127.0.0.1:{port} quic;" if http3.IS_BUILT_IN else "")
-            # TLS 1.3 is on by itself since nginx 1.23.4 only
-            + "ssl_protocols TLSv1.2 TLSv1.3;"
-            + f"ssl_certificate {certificate}/certificate; ssl_certificate_key {certificate}/key;",
-            **kwargs,
-        )
-        nginx.https_port = port
-        nginx.http3 = functools.partial(http3.run, port)
-        return nginx
-
-    return start
-
-
-@pytest.fixture(scope="session")
-def disk_library(tmp_path_factory):
-    library = tmp_path_factory.mktemp("disk") / "disk.so"
-    source = pathlib.Path(__file__).parent / "disk.c"
-    subprocess.run(
-        ["gcc", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-o", library, source, "-ldl"], check=True
-    )
-    return library
-
-
-@pytest.fixture
-def disk(disk_library, own_nginx, tmp_path):
+def disk(own_nginx, tmp_path):
     """Depends on own_nginx, so that it is healed before nginx is stopped."""
     directory = tmp_path / "disk"
     directory.mkdir()
-    disk = Disk(disk_library, directory)
+    disk = Disk(directory)
     yield disk
     disk.heal()

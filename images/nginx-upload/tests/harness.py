@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import http.server
 import os
 import pathlib
@@ -10,12 +11,16 @@ import signal
 import socket
 import socketserver
 import subprocess
+import tempfile
 import threading
 import time
 
 import pytest
 
+import certificate
+
 NGINX = ["/usr/sbin/nginx"]
+NGINX_AS_ROOT = "/usr/sbin/nginx-as-root"
 MODULE = "/usr/lib/nginx/modules/ngx_http_upload_module.so"
 
 # without what pytest adds: the name of the test, which may be longer than Linux allows in an environment
@@ -24,8 +29,13 @@ ENVIRONMENT = dict(os.environ)
 # its version, and the options of its configure
 NGINX_BUILD = subprocess.run([*NGINX, "-V"], check=True, capture_output=True, text=True).stderr
 
+HAS_HTTP3 = "--with-http_v3_module" in NGINX_BUILD
+
 # what watches nginx's memory in this run: "sanitizers" that it is built with, "valgrind" that it runs in, or nothing
 WATCHER = os.environ.get("UPLOAD_TEST_WATCHER", "")
+
+# what nginx logs as the status when a client has left: none, when it is the end of a whole HTTP/3 connection
+LEFT = (0, 400, 499)
 
 # seconds that a test waits for a condition before it fails
 DEADLINE = {"": 15, "sanitizers": 60, "valgrind": 120}[WATCHER]
@@ -63,6 +73,17 @@ def wait_for(condition, what):
             raise AssertionError(f"not within {DEADLINE} seconds: {what}")
         time.sleep(pause)
         pause = min(2 * pause, 0.02)
+
+
+@functools.cache
+def library(name):
+    """A source of the tests, compiled so that it can be preloaded into nginx."""
+    source = pathlib.Path(__file__).parent / f"{name}.c"
+    library = pathlib.Path(tempfile.mkdtemp()) / f"{name}.so"
+    subprocess.run(
+        ["gcc", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-o", library, source, "-ldl"], check=True
+    )
+    return str(library)
 
 
 def free_port():
@@ -174,9 +195,9 @@ class Backend:
 class Disk:
     """The disk as nginx sees it through disk.c, which is preloaded: a test holds it, or makes it fail."""
 
-    def __init__(self, library, directory):
+    def __init__(self, directory):
         self.directory = pathlib.Path(directory)
-        self.environment = {"LD_PRELOAD": str(library), "UPLOAD_TEST_DISK": str(directory)}
+        self.environment = {"LD_PRELOAD": library("disk"), "UPLOAD_TEST_DISK": str(directory)}
 
     def hold(self, call, where=""):
         """Calls for files whose path has where in it wait, until they are let go."""
@@ -224,14 +245,19 @@ class Nginx:
         aio="threads",
         workers=1,
         environment=None,
+        as_root=False,
     ):
-        self.environment = environment or {}
+        self.environment = {**ENVIRONMENT, **(environment or {})}
+        if WATCHER == "valgrind":
+            self.environment["LD_PRELOAD"] = f"{library('lock')} {self.environment.get('LD_PRELOAD', '')}"
+        self.executable = [NGINX_AS_ROOT] if as_root else NGINX
         self.expected_alert = "(none)"  # part of a line that the test provokes in the error log
         self.directory = pathlib.Path(directory)
         self.store = self.directory / "store"
         self.store.mkdir(parents=True)
         (self.directory / "tmp").mkdir()
-        self.port, self.http2_port = free_port(), free_port()
+        # the last one also for UDP
+        self.port, self.http2_port, self.https_port = free_port(), free_port(), free_port()
         self.values = {
             "module": MODULE,
             "directory": self.directory,
@@ -242,6 +268,8 @@ class Nginx:
             "down": f"http://127.0.0.1:{free_port()}",
             "port": self.port,
             "http2_port": self.http2_port,
+            "https_port": self.https_port,
+            "certificate": certificate.directory(),
         }
         self.parts = {
             "main": main,
@@ -250,6 +278,7 @@ class Nginx:
             "aio": aio,
             "workers": str(workers),
             "locations": locations,
+            "quic": "listen 127.0.0.1:@https_port@ quic reuseport;" if HAS_HTTP3 else "",
         }
         self.conf = self.directory / "nginx.conf"
         self.error_log = self.directory / "error.log"
@@ -266,7 +295,7 @@ class Nginx:
         self.conf.write_text(text)
 
     def command(self, *args):
-        return [*NGINX, "-p", str(self.directory), "-c", str(self.conf), *args]
+        return [*self.executable, "-p", str(self.directory), "-c", str(self.conf), *args]
 
     def test_conf(self):
         return subprocess.run(self.command("-t"), check=False, capture_output=True, text=True, env=ENVIRONMENT)
@@ -274,7 +303,7 @@ class Nginx:
     def start(self):
         # what a watcher reports, too
         with open(self.directory / "stderr.log", "ab") as stderr:
-            self.process = subprocess.Popen(self.command(), stderr=stderr, env={**ENVIRONMENT, **self.environment})
+            self.process = subprocess.Popen(self.command(), stderr=stderr, env=self.environment)
         wait_for(self.is_listening, "nginx listens")
         wait_for(self.workers, "nginx has a worker")
         return self
@@ -353,6 +382,12 @@ http {
     server {
         listen 127.0.0.1:@port@ backlog=1024;
         listen 127.0.0.1:@http2_port@ http2;
+        listen 127.0.0.1:@https_port@ ssl http2;
+        @quic@
+        # TLS 1.3 is on by itself since nginx 1.23.4 only
+        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_certificate @certificate@/certificate;
+        ssl_certificate_key @certificate@/key;
         client_max_body_size 0;
         error_page 400 408 413 415 500 502 503 504 507 @problem;
         @locations@

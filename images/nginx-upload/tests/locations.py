@@ -66,6 +66,18 @@ def location(name, more):
     return f"        location {name} {{{more}        }}\n"
 
 
+COMPLETE = location(
+    "/complete/",
+    """
+            internal;
+            proxy_pass http://app;
+            proxy_set_header Connection "";
+            proxy_set_header X-Upload-Grant $upload_grant;
+""",
+)
+
+LEVELS = location("= /levels", PLAIN.replace("@store@", "@directory@/levels 1 2"))
+
 LOCATIONS = (
     location(
         "= /upload",
@@ -93,15 +105,7 @@ LOCATIONS = (
             proxy_hide_header X-Upload-Grant;
 """,
     )
-    + location(
-        "/complete/",
-        """
-            internal;
-            proxy_pass http://app;
-            proxy_set_header Connection "";
-            proxy_set_header X-Upload-Grant $upload_grant;
-""",
-    )
+    + COMPLETE
     + location(
         "@app",
         """
@@ -160,7 +164,7 @@ LOCATIONS += "".join(
         location("= /full", PLAIN.replace("@store@", "@full@")),
         location("= /large", PLAIN.replace("@store@", "@large@")),
         location("= /missing", PLAIN.replace("@store@", "/nowhere/$host")),
-        location("= /levels", PLAIN.replace("@store@", "@directory@/levels 1 2")),
+        LEVELS,
         location("= /levels-on-demand", PLAIN.replace("@store@", "@directory@/$arg_where 2 1")),
         location("= /denied", "upload_authorize /internal/denied;" + PLAIN),
         location("= /internal/denied", "internal; return 403;"),
@@ -188,6 +192,7 @@ LOCATIONS += "".join(
         location("= /append-access", "upload_store_access user:rw group:r;" + APPEND),
         location("= /append-no-fsync", "upload_fsync off;" + APPEND),
         location("= /append-sha256", re.sub(r".*(md5|sha1|sha512|crc32);\n", "", APPEND)),
+        location("= /append-large", re.sub(r".*(md5|sha1|sha512|crc32);\n", "", APPEND).replace("@store@", "@large@")),
         location("= /append-full", APPEND.replace("@store@", "@full@")),
         location("= /append-full-unreserved", "upload_preallocate off;" + APPEND.replace("@store@", "@full@")),
     ]
@@ -220,6 +225,11 @@ LOCATIONS += "".join(
         location("= /raw-access", "upload_store_access user:rw group:rw all:r;" + RAW_PLAIN),
         location("= /raw-no-digests", RAW_BARE),
         location("= /raw-one-digest", "upload_aggregate_form_field crc32 $upload_file_crc32;" + RAW_BARE),
+        location(
+            "= /raw-large",
+            "upload_aggregate_form_field size $upload_file_size;"
+            "upload_aggregate_form_field sha256 $upload_file_sha256;" + RAW_BARE.replace("@store@", "@large@"),
+        ),
         location("= /raw-keep", RAW_PLAIN.replace("upload_cleanup 400-599;", "")),
         location("= /raw-named", RAW_PLAIN.replace("/complete/", "@complete")),
     ]

@@ -5,8 +5,9 @@ import hashlib
 import uuid
 import zlib
 
+import http3
 from client import Connection, Http2, chunked, exchange, head
-from harness import wait_for
+from harness import LEFT, wait_for
 
 TYPE = "application/octet-stream"
 DISPOSITION = 'attachment; filename="movie.bin"'
@@ -55,25 +56,42 @@ def by_chunks(nginx, path, body, headers, content_type=TYPE):
     return exchange(nginx.port, text + chunked(body, 4000))
 
 
-def by_http2(nginx, path, body, headers, content_type=TYPE, length=True):
-    with Http2(nginx.http2_port) as h2:
-        stream = h2.request(
-            path,
-            len(body) if length else None,
-            headers=lowered(headers),
-            content_type=content_type,
-            end=not body,
-        )
-        if body:
-            h2.send(stream, body)
-        return h2.response(stream)
+def by_stream(connection, path, body, headers, content_type, length=True):
+    """Over HTTP/2 or HTTP/3."""
+    stream = connection.request(
+        path,
+        len(body) if length else None,
+        headers=lowered(headers),
+        content_type=content_type,
+        end=not body,
+    )
+    if body:
+        connection.send(stream, body)
+    return connection.response(stream)
+
+
+def by_http2(nginx, path, body, headers, content_type=TYPE):
+    with Http2(nginx.http2_port) as connection:
+        return by_stream(connection, path, body, headers, content_type)
 
 
 def by_http2_without_length(nginx, path, body, headers, content_type=TYPE):
-    return by_http2(nginx, path, body, headers, content_type, length=False)
+    with Http2(nginx.http2_port) as connection:
+        return by_stream(connection, path, body, headers, content_type, length=False)
+
+
+def by_http3(nginx, path, body, headers, content_type=TYPE):
+    with http3.connect(nginx) as connection:
+        return by_stream(connection, path, body, headers, content_type)
+
+
+def by_http3_without_length(nginx, path, body, headers, content_type=TYPE):
+    with http3.connect(nginx) as connection:
+        return by_stream(connection, path, body, headers, content_type, length=False)
 
 
 WAYS = [by_length, by_chunks, by_http2, by_http2_without_length]
+WAYS += [by_http3, by_http3_without_length] if http3.IS_HERE else []
 
 
 def merge(ranges):
@@ -177,11 +195,12 @@ class Upload:
         body = self.data[first : last + 1] if body is None else body
         tag = tag or session_id()
         path = f"{self.path}?t={tag}"
-        if self.way in (by_http2, by_http2_without_length):
-            with Http2(self.nginx.http2_port) as h2:
-                length = len(body) if self.way == by_http2 else None
-                stream = h2.request(path, length, headers=lowered(self.headers(first, last)), content_type=TYPE)
-                h2.send(stream, body[:sent], end=False)
+        if self.way not in (by_length, by_chunks):
+            is_http3 = self.way in (by_http3, by_http3_without_length)
+            with http3.connect(self.nginx) if is_http3 else Http2(self.nginx.http2_port) as connection:
+                length = len(body) if self.way in (by_http2, by_http3) else None
+                stream = connection.request(path, length, headers=lowered(self.headers(first, last)), content_type=TYPE)
+                connection.send(stream, body[:sent], end=False)
                 yield
         else:
             with Connection(self.nginx.port) as c:
@@ -193,7 +212,7 @@ class Upload:
                     text = chunked(body[:sent]).removesuffix(b"0\r\n\r\n")
                     c.send_read(head(path, headers=headers, content_type=TYPE) + text)
                 yield
-        assert self.nginx.logged(tag)[0] in ("400", "499")
+        assert int(self.nginx.logged(tag)[0]) in LEFT
 
     def is_written(self, size):
         return self.file.exists() and self.file.stat().st_size >= size

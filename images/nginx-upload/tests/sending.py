@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+import http3
 from client import BOUNDARY, Http2, chunked, exchange, head, post
 from harness import wait_for
 
@@ -29,21 +30,44 @@ def by_chunks(nginx, path, body):
     return exchange(nginx.port, head(path, headers=["Transfer-Encoding: chunked"]) + chunked(body, 4000))
 
 
+def by_stream(connection, path, body, length):
+    """Over HTTP/2 or HTTP/3."""
+    stream = connection.request(path, length)
+    connection.send(stream, body)
+    return connection.response(stream)
+
+
 def by_http2(nginx, path, body):
-    with Http2(nginx.http2_port) as h2:
-        stream = h2.request(path, len(body))
-        h2.send(stream, body)
-        return h2.response(stream)
+    with Http2(nginx.http2_port) as connection:
+        return by_stream(connection, path, body, len(body))
 
 
 def by_http2_without_length(nginx, path, body):
-    with Http2(nginx.http2_port) as h2:
-        stream = h2.request(path)
-        h2.send(stream, body)
-        return h2.response(stream)
+    with Http2(nginx.http2_port) as connection:
+        return by_stream(connection, path, body, None)
 
 
-ways = pytest.mark.parametrize("send", [by_length, by_chunks, by_http2, by_http2_without_length])
+def by_http3(nginx, path, body):
+    with http3.connect(nginx) as connection:
+        return by_stream(connection, path, body, len(body))
+
+
+def by_http3_without_length(nginx, path, body):
+    with http3.connect(nginx) as connection:
+        return by_stream(connection, path, body, None)
+
+
+ways = pytest.mark.parametrize(
+    "send",
+    [
+        by_length,
+        by_chunks,
+        by_http2,
+        by_http2_without_length,
+        pytest.param(by_http3, marks=http3.needed),
+        pytest.param(by_http3_without_length, marks=http3.needed),
+    ],
+)
 
 
 def near_delimiters(seed, size):

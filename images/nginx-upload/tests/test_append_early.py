@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+import http3
 from appending import WAYS, Upload
 from client import post
 from harness import wait_for
@@ -13,7 +14,8 @@ from test_append_breaks import OTHER_BOOT, rewrite
 DATA = random.Random(5).randbytes(200_000)
 KEPT = 1000
 
-ways = pytest.mark.parametrize("way", WAYS)
+# the end of a QUIC connection, or a reset of its stream, takes with it what nginx has received and not read
+ways = pytest.mark.parametrize("way", [way for way in WAYS if way not in http3.WAYS])
 
 # within core's buffer and the window of a stream, and more than core's buffer
 sizes = pytest.mark.parametrize("sent", [0, 1, 1000, 15_000, 60_000])
@@ -81,9 +83,8 @@ def test_a_whole_body_that_arrived_with_the_end_of_a_connection_is_kept(upload, 
     request.send(DATA[KEPT : KEPT + 10_000])
     if way == "chunked":
         request.connection.send(b"0\r\n\r\n")
-    elif way.startswith("http2"):
-        request.connection.h2.end_stream(request.stream)
-        request.connection.flush()
+    elif request.is_stream:
+        request.connection.end(request.stream)
     leave(upload, request, "leave")
     disk.let_go("fdatasync")
     request.over()

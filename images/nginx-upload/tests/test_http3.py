@@ -1,29 +1,26 @@
-"""Uploads over HTTP/3."""
+"""Uploads over HTTP/3: what is not the same over every transport."""
 
 import pytest
 
 import http3
 from client import form, part
-from harness import Answer, both_ways, wait_for
+from harness import LEFT, Answer, both_ways, wait_for
+
+pytestmark = http3.needed
 
 DATA = bytes(range(256)) * 8000
 BODY = form(part(b"value", "field"), part(b"first", "file", "first.bin"), part(DATA, "file", "a.bin"))
 
 
-@pytest.fixture
-def nginx3(secure_nginx):
-    return secure_nginx()
-
-
 @both_ways
 @pytest.mark.parametrize("path", ["/upload", "/plain"])
 @pytest.mark.parametrize("length", [len(BODY), None])
-def test_a_whole_upload(nginx3, backend, path, length):
-    async def upload(connection):
-        return await connection.response(connection.begin(path, BODY, length))
-
-    assert nginx3.http3(upload).status == 200
-    assert [file.read_bytes() for file in nginx3.files()] == [b"first", DATA]
+def test_a_whole_upload(nginx, backend, path, length):
+    with http3.connect(nginx) as connection:
+        stream = connection.request(path, length)
+        connection.send(stream, BODY)
+        assert connection.response(stream).status == 200
+    assert [file.read_bytes() for file in nginx.files()] == [b"first", DATA]
     assert dict(backend.completes[0].form)["file.size"] == str(len(DATA)).encode()
 
 
@@ -41,27 +38,29 @@ def test_a_whole_upload(nginx3, backend, path, length):
         ("/upload", BODY, 401),
     ],
 )
-def test_refusals_leave_nothing_and_the_connection_goes_on(nginx3, backend, path, body, status):
+def test_refusals_leave_nothing_and_the_connection_goes_on(nginx, backend, path, body, status):
     backend.authorize = Answer(401, {}, b"who?")
-
-    async def upload(connection):
-        refused = await connection.response(connection.begin(path, body, None))
-        return refused, await connection.response(connection.begin("/plain", BODY, len(BODY)))
-
-    refused, accepted = nginx3.http3(upload)
-    assert (refused.status, accepted.status) == (status, 200)
+    with http3.connect(nginx) as connection:
+        refused = connection.request(path)
+        connection.send(refused, body)
+        assert connection.response(refused).status == status
+        accepted = connection.request("/plain", len(BODY))
+        connection.send(accepted, BODY)
+        assert connection.response(accepted).status == 200
     wait_for(
-        lambda: [file.stat().st_size for file in nginx3.files()] == [5, len(DATA)], "only the second upload is there"
+        lambda: [file.stat().st_size for file in nginx.files()] == [5, len(DATA)], "only the second upload is there"
     )
 
 
-def test_a_client_that_leaves_leaves_nothing(nginx3, backend):
-    async def leave(connection):
-        stream = connection.begin("/plain?t=left", BODY[:1000000], len(BODY), end=False)
-        await http3.wait_for(nginx3.files)
-        connection.reset(stream)
-        await http3.wait_for(lambda: "?t=left|" in nginx3.access_log.read_text())
-
-    nginx3.http3(leave)
-    wait_for(lambda: not nginx3.files(), "nothing is left")
+@pytest.mark.parametrize("how", ["leave", "reset"])
+def test_a_client_that_leaves_leaves_nothing(nginx, backend, how):
+    with http3.connect(nginx) as connection:
+        stream = connection.request(f"/plain?t={how}", len(BODY))
+        connection.send(stream, BODY[:1000000], end=False)
+        wait_for(nginx.files, "a file")
+        if how == "reset":
+            connection.reset(stream)
+            assert connection.get("/other").status == 200
+    assert int(nginx.logged(how)[0]) in LEFT
+    wait_for(lambda: not nginx.files(), "nothing is left")
     assert backend.completes == []

@@ -8,7 +8,7 @@ import pytest
 from client import Connection, Http2, exchange, form, head, part, post
 from harness import both_ways, of_nginx_alone, wait_for
 from locations import LOCATIONS, PLAIN, location
-from sending import assert_problem, by_http2, by_length, ways
+from sending import assert_problem, by_http2, by_http3, by_length, ways
 
 pytestmark = both_ways
 
@@ -22,18 +22,20 @@ def test_a_long_part_header_is_refused_with_the_directive_to_raise(nginx, backen
     assert_problem(nginx, backend, send(nginx, "/small-header", body), 400, "128 bytes", "upload_max_part_header_len")
 
 
-def test_a_part_header_may_be_as_long_as_the_limit(nginx, backend):
-    name = "f" * (128 - len('Content-Disposition: form-data; name=""'))
-    assert post(nginx.port, form(part(b"x", name)), path="/small-header").status == 200
+# the default is that of the classic module
+@pytest.mark.parametrize("path, limit", [("/small-header", 128), ("/plain", 512)])
+def test_a_part_header_may_be_as_long_as_the_limit(nginx, backend, path, limit):
+    name = "f" * (limit - len('Content-Disposition: form-data; name=""'))
+    assert post(nginx.port, form(part(b"x", name)), path=path).status == 200
     assert backend.completes[0].form == [(name, b"x")]
     backend.reset()
-    assert_problem(nginx, backend, post(nginx.port, form(part(b"x", name + "f")), path="/small-header"), 400, "128")
+    assert_problem(nginx, backend, post(nginx.port, form(part(b"x", name + "f")), path=path), 400, str(limit))
 
 
 @ways
 def test_a_body_over_client_max_body_size_is_413(nginx, backend, send):
     response = send(nginx, "/small-body", BODY)
-    if send in (by_length, by_http2):
+    if send in (by_length, by_http2, by_http3):
         # nginx core refuses before the module is asked
         assert_problem(nginx, backend, response, 413)
     else:
@@ -78,13 +80,14 @@ def test_a_field_without_room_in_the_form_is_dropped(nginx, backend):
     assert backend.completes[0].form == [("large", b"x" * 1500), ("small", b"z")]
 
 
-def test_the_form_may_be_as_long_as_its_limit(nginx, backend):
+@pytest.mark.parametrize("path, limit", [("/small-form", 2000), ("/plain", 100 * 1024)])
+def test_the_form_may_be_as_long_as_its_limit(nginx, backend, path, limit):
     frame = len(form(part(b"", "a")))
-    body = form(part(b"x" * (2000 - frame), "a"))
-    assert post(nginx.port, body, path="/small-form").status == 200
-    assert len(backend.completes[0].body) == 2000
+    body = form(part(b"x" * (limit - frame), "a"))
+    assert post(nginx.port, body, path=path).status == 200
+    assert len(backend.completes[0].body) == limit
     backend.reset()
-    assert post(nginx.port, form(part(b"x" * (2001 - frame), "a")), path="/small-form").status == 200
+    assert post(nginx.port, form(part(b"x" * (limit + 1 - frame), "a")), path=path).status == 200
     assert backend.completes[0].form == [("<ngx_upload_module_dummy>", b"")]
 
 

@@ -1,6 +1,5 @@
 """Receiving goes on while a thread hashes and writes: bounded, and whoever ends when, the file is right or gone."""
 
-import asyncio
 import errno
 import os
 import pathlib
@@ -11,7 +10,7 @@ import pytest
 
 import http3
 from client import Connection, Http2, chunked, exchange, form, head, part, post
-from harness import DEADLINE, both_ways, wait_for
+from harness import DEADLINE, LEFT, both_ways, wait_for
 from locations import LOCATIONS, PLAIN, RECEIVE, location
 from sending import assert_problem, by_chunks, by_http2, by_length, near_delimiters
 
@@ -24,16 +23,16 @@ LITTLE_BODY = form(part(b"value", "field"), part(LITTLE, "file", "a.bin"))
 GET = b"GET /other HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 # NGX_HTTP_UPLOAD_BUFFERS of upload_buffer_size, and core's first one
-BUFFERS = 4 * 256 * 1024 + 64 * 1024
+BUFFERS = 4 * 512 * 1024 + 64 * 1024
 # what nginx's QUIC keeps of a stream, and the window of an HTTP/2 stream before the module has its say
 STREAM = 64 * 1024
 
 
 @pytest.fixture
-def held(secure_nginx, disk):
+def held(own_nginx, disk):
     """An nginx that cannot write its first file for now."""
     disk.hold("pwritev", "/0000000001")
-    return secure_nginx(environment=disk.environment)
+    return own_nginx(environment=disk.environment)
 
 
 def is_written(nginx, data=DATA):
@@ -96,21 +95,21 @@ def test_the_window_of_http2_is_not_widened_when_the_disk_is_stuck(held, disk, b
     assert is_written(held, LITTLE)
 
 
-def test_http3_is_held_back_when_the_disk_is_stuck(held, disk, backend):
-    async def upload(connection):
-        stream = connection.begin("/plain", LITTLE_BODY, len(LITTLE_BODY))
-        await http3.wait_for(lambda: disk.is_held("pwritev"))
-        taken = -1
-        while taken != connection.taken(stream):
-            taken = connection.taken(stream)
-            await asyncio.sleep(0.3)
+@http3.needed
+@pytest.mark.parametrize("length", [len(LITTLE_BODY), None])
+def test_http3_is_held_back_when_the_disk_is_stuck(held, disk, backend, length):
+    with http3.connect(held) as connection:
+        stream = connection.request("/plain", length)
+        connection.begin(stream, LITTLE_BODY)
+        connection.wait_for(lambda: disk.is_held("pwritev"))
+        taken = connection.taken_until_blocked(stream)
         assert STREAM <= taken < BUFFERS + STREAM
-        assert (await connection.get("/other")).body == b"[]"
+        # another stream of the same connection, and other connections
+        assert connection.get("/other").body == b"[]"
+        assert_others_are_served(held, backend)
         assert connection.taken(stream) == taken
         disk.let_go("pwritev")
-        return await connection.response(stream)
-
-    assert held.http3(upload).status == 200
+        assert connection.response(stream).status == 200
     assert is_written(held, LITTLE)
 
 
@@ -186,18 +185,23 @@ def test_a_client_leaves_while_the_thread_is_at_work(held, disk, backend, way, s
     assert len(backend.completes) == 2
 
 
-def test_an_http3_client_leaves_while_the_thread_is_at_work(held, disk, backend):
-    async def leave(connection):
-        stream = connection.begin("/plain?t=left", LITTLE_BODY[:-10], len(LITTLE_BODY), end=False)
-        await http3.wait_for(lambda: disk.is_held("pwritev"))
-        connection.reset(stream)
-        assert (await connection.get("/other")).body == b"[]"
-        disk.let_go("pwritev")
-        await http3.wait_for(lambda: "?t=left|" in held.access_log.read_text())
-
-    held.http3(leave)
+@http3.needed
+@pytest.mark.parametrize("how", ["leave", "reset"])
+def test_an_http3_client_leaves_while_the_thread_is_at_work(held, disk, backend, how):
+    with http3.connect(held) as connection:
+        stream = connection.request("/plain?t=left", len(LITTLE_BODY))
+        connection.begin(stream, LITTLE_BODY[:-10], end=False)
+        connection.wait_for(lambda: disk.is_held("pwritev"))
+        if how == "reset":
+            connection.reset(stream)
+            assert connection.get("/other").body == b"[]"
+            disk.let_go("pwritev")
+            connection.wait_for(lambda: "?t=left|" in held.access_log.read_text())
+    assert_others_are_served(held, backend)
+    disk.let_go("pwritev")
+    assert int(held.logged("left")[0]) in LEFT
     wait_for(lambda: not held.files(), "the file is removed")
-    assert backend.completes == []
+    assert len(backend.completes) == 2
 
 
 @pytest.mark.parametrize("way", LEAVING[:2])

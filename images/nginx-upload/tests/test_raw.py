@@ -5,7 +5,7 @@ import re
 import pytest
 
 from client import Connection, exchange, form, head, part, post
-from harness import Answer, both_ways, wait_for
+from harness import LEFT, Answer, both_ways, wait_for
 from resumable import (
     DISPOSITION,
     TYPE,
@@ -59,7 +59,7 @@ def test_an_empty_body_is_an_empty_file(nginx, backend):
         assert way(nginx, "/raw", b"", header_list()).status == 200
         assert dict(backend.completes[-1].form)["file.size"] == b"0"
     assert exchange(nginx.port, head("/raw", headers=lines(header_list()), content_type=TYPE)).status == 200
-    assert [path.stat().st_size for path in nginx.files()] == [0] * 5
+    assert [path.stat().st_size for path in nginx.files()] == [0] * (len(WAYS) + 1)
 
 
 DISPOSITIONS = [
@@ -351,7 +351,7 @@ def test_a_client_that_leaves_leaves_no_whole_file(nginx, backend, way, session)
     with Connection(nginx.port) as c:
         c.send_read(head("/raw?t=" + tag, length, headers=headers, content_type=TYPE) + sent)
         wait_for(nginx.files, "the file is there")
-    assert nginx.logged(tag)[0] in ("400", "499")
+    assert int(nginx.logged(tag)[0]) in LEFT
     wait_for(lambda: not nginx.files(), "the file is removed")
     assert backend.completes == []
 

@@ -10,9 +10,10 @@ import subprocess
 
 import pytest
 
-import http3
+from appending import Upload
 from client import BOUNDARY, form, part
-from harness import of_nginx_alone, wait_for
+from harness import HAS_HTTP3, of_nginx_alone, wait_for
+from resumable import DISPOSITION
 
 CURL = subprocess.check_output(["curl", "--version"], text=True)
 
@@ -51,9 +52,24 @@ def sha256_of_zeros(size):
 
 
 def curl(nginx, transport, path, size, *options):
-    """Sends a file of zeros; returns the version of HTTP and the status of the answer."""
+    """Sends a form with a file of zeros; returns the version of HTTP and the status of the answer."""
+    field = ("--form", "field=value", "--form", "file=@{};filename=zeros")
+    before, after = form(part(b"value", "field"), part(b"@", "file", "zeros")).split(b"@")
+    content_type = "Content-Type: multipart/form-data; boundary=" + BOUNDARY.decode()
+    piped = ("--request", "POST", "--header", content_type)
+    return send(nginx, transport, path, size, options, known=field, piped=piped, around=(before, after))
+
+
+def curl_raw(nginx, transport, path, size, *options, method="PATCH"):
+    """The same with a body that is the file."""
+    options = ("--request", method, *options)
+    return send(nginx, transport, path, size, options, known=("--upload-file", "{}"))
+
+
+def send(nginx, transport, path, size, options, known, piped=(), around=(b"", b"")):
+    """What curl is told of a body whose length is known, which is a file; or of one that it reads from a pipe."""
     version, has_length = TRANSPORTS[transport]
-    if "http/3" in transport and not (http3.IS_BUILT_IN and "HTTP3" in CURL):
+    if "http/3" in transport and not (HAS_HTTP3 and "HTTP3" in CURL):
         pytest.skip("this nginx, or this curl, has no HTTP/3")
     if "tls" in transport or "http/3" in transport:
         url = f"https://127.0.0.1:{nginx.https_port}{path}"
@@ -65,15 +81,13 @@ def curl(nginx, transport, path, size, *options):
         source = nginx.directory / "source"
         with open(source, "wb") as file:
             file.truncate(size)
-        command += ["--form", "field=value", "--form", f"file=@{source};filename=zeros"]
+        command += [option.format(source) for option in known]
         return subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True).stdout.split()
-    before, after = form(part(b"value", "field"), part(b"@", "file", "zeros")).split(b"@")
-    command += ["--request", "POST", "--upload-file", "-"]
-    command += ["--header", "Content-Type: multipart/form-data; boundary=" + BOUNDARY.decode()]
+    command += [*piped, "--upload-file", "-"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         # the answer may come before the end
         with contextlib.suppress(BrokenPipeError):
-            for piece in itertools.chain([before], zeros(size), [after]):
+            for piece in itertools.chain(around[:1], zeros(size), around[1:]):
                 process.stdin.write(piece)
             process.stdin.flush()
         with contextlib.suppress(BrokenPipeError):
@@ -82,8 +96,8 @@ def curl(nginx, transport, path, size, *options):
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_an_upload(secure_nginx, backend, transport):
-    nginx = secure_nginx()
+def test_an_upload(own_nginx, backend, transport):
+    nginx = own_nginx()
     # nginx answers HTTP/1.0 with 1.1
     version = (
         "1.1" if transport in ("chunked", "chunked tls", "http/1.0") else transport.split()[0].removeprefix("http/")
@@ -97,16 +111,17 @@ def test_an_upload(secure_nginx, backend, transport):
         assert pathlib.Path(fields["file.path"].decode()).stat().st_size == size
         known = backend.completes[0].header("Transfer-Encoding"), backend.completes[0].header("Expect")
         assert known == (None, None)
-    # curl does not look for an answer when HTTP/3 stops it, see test_http3
-    if version != "3":
+    # over HTTP/3 curl does not look for an early answer, and over HTTP/2 that of Debian 12 takes it for an error:
+    # test_limits asks for both
+    if version == "1.1" or (version == "2" and not CURL.startswith("curl 7.")):
         assert curl(nginx, transport, "/small-file-reject", 3_000_000)[1] == "413"
     wait_for(lambda: len(nginx.files()) == 2, "nothing but the two files is left")
 
 
 @pytest.mark.parametrize("transport", ["http/1.1", "chunked", "http/1.1 tls"])
-def test_curl_waits_for_100_continue(secure_nginx, backend, transport):
+def test_curl_waits_for_100_continue(own_nginx, backend, transport):
     """And never sends the body when that does not come."""
-    nginx = secure_nginx()
+    nginx = own_nginx()
     expect = ("--header", "Expect: 100-continue", "--expect100-timeout", "15")
     assert curl(nginx, transport, "/upload", 100000, *expect) == ["1.1", "200"]
     assert curl(nginx, transport, "/denied", 100000, *expect) == ["1.1", "403"]
@@ -117,20 +132,56 @@ def large(transport):
     return transport if transport == "http/1.1" else pytest.param(transport, marks=pytest.mark.large)
 
 
+@pytest.fixture
+def store():
+    store = pathlib.Path(os.environ["UPLOAD_TEST_LARGE"])
+    yield store
+    for path in store.iterdir():
+        path.unlink()
+
+
 @of_nginx_alone
 @pytest.mark.parametrize("transport", [large(transport) for transport in TRANSPORTS])
-def test_more_than_4_gib_in_constant_memory(secure_nginx, backend, transport):
-    nginx = secure_nginx()
-    store = pathlib.Path(os.environ["UPLOAD_TEST_LARGE"])
-    try:
-        assert curl(nginx, transport, "/large", SIZE)[1] == "200"
-        fields = dict(backend.completes[0].form)
-        path = pathlib.Path(fields["file.path"].decode())
-        assert path.parent == store
-        assert path.stat().st_size == SIZE
-        assert fields["file.size"] == str(SIZE).encode()
-        assert fields["file.sha256"] == sha256_of_zeros(SIZE)
-        assert nginx.rss() < MEMORY
-    finally:
-        for path in store.iterdir():
-            path.unlink()
+def test_more_than_4_gib_in_constant_memory(own_nginx, backend, store, transport):
+    nginx = own_nginx()
+    assert curl(nginx, transport, "/large", SIZE)[1] == "200"
+    fields = dict(backend.completes[0].form)
+    path = pathlib.Path(fields["file.path"].decode())
+    assert path.parent == store
+    assert path.stat().st_size == SIZE
+    assert fields["file.size"] == str(SIZE).encode()
+    assert fields["file.sha256"] == sha256_of_zeros(SIZE)
+    assert nginx.rss() < MEMORY
+
+
+@of_nginx_alone
+@pytest.mark.large
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_more_than_4_gib_are_appended_and_go_on_from_there(own_nginx, backend, store, transport):
+    nginx = own_nginx()
+    upload = Upload(nginx, backend, directory=store)
+    for size, offset in ((SIZE, 0), (5, SIZE)):
+        assert curl_raw(nginx, transport, "/append-large", size)[1] == "200"
+        fields = dict(backend.completes[-1].form)
+        assert (fields["offset"], fields["size"]) == (str(offset).encode(), str(offset + size).encode())
+        assert fields["sha256"] == sha256_of_zeros(offset + size)
+        assert upload.size() == offset + size
+    assert nginx.rss() < MEMORY
+
+
+@of_nginx_alone
+@pytest.mark.large
+def test_ranges_of_a_file_of_more_than_4_gib_may_come_in_any_order(own_nginx, backend, store):
+    nginx = own_nginx()
+    for first, last, status in ((1 << 32, SIZE - 1, "201"), (0, (1 << 32) - 1, "200")):
+        headers = (
+            "Session-ID: large",
+            f"Content-Range: bytes {first}-{last}/{SIZE}",
+            f"Content-Disposition: {DISPOSITION}",
+        )
+        options = [option for header in headers for option in ("--header", header)]
+        assert curl_raw(nginx, "http/1.1", "/raw-large", last - first + 1, *options, method="POST")[1] == status
+    fields = dict(backend.completes[0].form)
+    assert (fields["size"], fields["sha256"]) == (str(SIZE).encode(), sha256_of_zeros(SIZE))
+    assert (store / "large").stat().st_size == SIZE
+    assert nginx.rss() < MEMORY
