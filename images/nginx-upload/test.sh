@@ -30,9 +30,10 @@ if [[ ${PURGE:-} == 1 ]]; then
     trap '"${DOCKER:-docker}" image rm "$image" >/dev/null' EXIT
 fi
 
-# no network but loopback; a store of one megabyte for the tests of a full disk, one on a file system that cannot be
-# written, and one on a disk for large files
-"${DOCKER:-docker}" run --rm --network none --read-only --cap-drop ALL \
+# no network but loopback; what an nginx that begins as root needs, which no test is; a store of one megabyte for the
+# tests of a full disk, one on a file system that cannot be written, and one on a disk for large files
+"${DOCKER:-docker}" run --rm --network none --read-only \
+    --cap-drop ALL --cap-add CHOWN --cap-add DAC_OVERRIDE --cap-add SETGID --cap-add SETUID \
     --tmpfs /tmp:exec,mode=1777 \
     --tmpfs /full:size=1m,mode=1777 --env UPLOAD_TEST_FULL=/full \
     --tmpfs /readonly:ro,mode=1777 --env UPLOAD_TEST_READONLY=/readonly \

@@ -175,9 +175,11 @@ ngx_http_upload_store_levels(ngx_path_t *path, u_char *name, ngx_uid_t user)
             continue;
         }
 
-        if ((user != (ngx_uid_t) NGX_CONF_UNSET_UINT
-             && chown((char *) name, user, -1) == -1)
-            || chmod((char *) name, fi.st_mode & 07777) == -1)
+        /* in this order: root without CAP_FOWNER may only change its own */
+
+        if (chmod((char *) name, fi.st_mode & 07777) == -1
+            || (user != (ngx_uid_t) NGX_CONF_UNSET_UINT
+                && chown((char *) name, user, -1) == -1))
         {
             err = ngx_errno;
         }

@@ -4,12 +4,13 @@ import os
 import pathlib
 import random
 import signal
+import tempfile
 
 import pytest
 
 from client import Connection, Http2, form, head, part, post
-from harness import Answer, both_ways, wait_for
-from locations import LOCATIONS, PLAIN, location
+from harness import Answer, Nginx, both_ways, of_nginx_alone, wait_for
+from locations import COMPLETE, LEVELS, LOCATIONS, PLAIN, location
 
 pytestmark = both_ways
 
@@ -98,6 +99,28 @@ def test_hashed_directories_are_made_at_the_start(own_nginx, backend):
     assert post(nginx.port, form(part(b"x", "file", "a")), path="/levels").status == 200
     assert nginx.files(levels) == [levels / "1/00/0000000001"]
     assert dict(backend.completes[0].form)["file.path"] == str(levels / "1/00/0000000001").encode()
+
+
+@of_nginx_alone
+def test_hashed_directories_belong_to_the_user_of_the_workers(backend, aio):
+    # places where they and this test get to; what is theirs there goes with the container
+    top = pathlib.Path(tempfile.mkdtemp())
+    nginx = Nginx(
+        top / "nginx",
+        backend.port,
+        COMPLETE.replace("$upload_grant", "none") + LEVELS,
+        main="user nobody nogroup;",
+        aio=aio,
+        as_root=True,
+    )
+    levels = nginx.directory / "levels"
+    levels.mkdir()
+    for path in (top, nginx.directory, levels):
+        path.chmod(0o755)
+    with nginx.running():
+        assert post(nginx.port, form(part(b"x", "file", "a")), path="/levels").status == 200
+    for path in (levels, levels / "1", levels / "1/00", levels / "1/00/0000000001", levels / "3/21"):
+        assert path.owner() == "nobody"
 
 
 def test_hashed_directories_of_a_path_with_variables_are_made_when_needed(own_nginx, backend):
