@@ -52,6 +52,11 @@ class Site:
     token: str
     ca_file: str = ""
 
+    @property
+    def url(self) -> str:
+        """Its address, without a slash at the end."""
+        return f"http{'s' if self.ca_file else ''}://{self.host}:{self.port}"
+
     def connect(self) -> socket.socket:
         """Return a connected socket, TLS verified against the site's CA."""
         raw = socket.create_connection((self.host, self.port), timeout=60)
