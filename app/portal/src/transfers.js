@@ -50,7 +50,6 @@ export class Transfers {
       .use(DropTarget, { target: page.drop })
       .use(StatusBar, {
         target: page.status,
-        showProgressDetails: true,
         hideUploadButton: true,
         hideRetryButton: true,
       })
