@@ -11,7 +11,7 @@ PLAY = ansible-playbook -i $(INVENTORY) $$(tools/become)
 IMAGE_ENV = source ./.env; export BASE_IMAGE=$$UPLOAD_BASE_IMAGE DOCKER=$$UPLOAD_BUILD_CLI BUILD_CA=$$UPLOAD_BUILD_CA NGINX_IMAGE=$$UPLOAD_NGINX_IMAGE APP_IMAGE=$$UPLOAD_APP_IMAGE
 FUZZ_TARGETS = $(wildcard images/nginx-upload/fuzz/fuzz_*.c)
 
-.PHONY: help up down verify images test bench-module test-module-large test-module-matrix test-module-sanitize test-module-valgrind fuzz generate
+.PHONY: help up down verify images test bench-module bench-portal screenshots test-module-large test-module-matrix test-module-sanitize test-module-valgrind fuzz generate
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,14 @@ test-module-valgrind: .env ## The upload module and nginx in valgrind's memcheck
 
 bench-module: .env ## The upload module beside its peers: speed, CPU, memory (BENCH="--quick"; its --help has more)
 	@$(IMAGE_ENV); images/nginx-upload/bench.sh $(BENCH)
+
+bench-portal: ## The drop zone in Chromium beside curl, against the site of `make up`: speed, memory
+	@tools/bootstrap test
+	@tools/bench-portal
+
+screenshots: ## The pictures in docs/images, of the site of `make up`
+	@tools/bootstrap test
+	@tools/screenshots
 
 .env:
 	@$(MAKE) images
