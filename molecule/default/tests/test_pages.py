@@ -54,8 +54,8 @@ def staff(host: Any) -> Iterator[str]:
     made = f"User.objects.create_superuser('{name}', password='{PASSWORD}')"
     host.check_output(f'{MANAGE} "from accounts.models import User; {made}"')
     yield name
-    ended = f"[service.terminate(u) for u in Upload.objects.filter(owner__username='{name}')]"
-    code = f"from uploads.models import Upload; from uploads import service; {ended}"
+    ended = f"[ending.terminate(u) for u in Upload.objects.filter(owner__username='{name}')]"
+    code = f"from uploads.models import Upload; from uploads import ending; {ended}"
     host.check_output(f'{MANAGE} "{code}"')
 
 
@@ -91,9 +91,8 @@ def addresses(
     portal.wait_for(path.name, "done")
     file = portal.row(path.name).get_by_role("link").get_attribute("href") or ""
     portal.open(file)
-    portal.page.get_by_role("button", name="Create link").click()
-    shared = portal.page.locator("[href*='/shared/'], input[value*='/shared/']").first
-    address = shared.get_attribute("href") or shared.get_attribute("value") or ""
+    portal.page.get_by_role("button", name="Share").click()
+    shared = portal.page.locator(".share code").inner_text()
     unfinished = portal.page.evaluate(
         "async () => (await fetch('/files/', {method: 'POST', headers: {'Tus-Resumable': '1.0.0',"
         " 'Upload-Length': '1000', 'Upload-Metadata': 'filename ' + btoa('half.bam')}}))"
@@ -102,7 +101,7 @@ def addresses(
     return {
         "file": file,
         "unfinished": unfinished.replace("/files/", "/uploads/").removeprefix(portal.url),
-        "shared": address.removeprefix(portal.url),
+        "shared": shared.removeprefix(portal.url),
     }
 
 

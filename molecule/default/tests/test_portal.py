@@ -48,8 +48,8 @@ def account(host: Any) -> Iterator[Callable[[str], str]]:
         return names[-1]
 
     yield create
-    code = "from uploads.models import Upload; from uploads import service;"
-    code += f" [service.terminate(u) for u in Upload.objects.filter(owner__username__in={names},"
+    code = "from uploads.models import Upload; from uploads import ending;"
+    code += f" [ending.terminate(u) for u in Upload.objects.filter(owner__username__in={names},"
     code += " ended__isnull=True) | Upload.objects.complete().filter("
     code += f"owner__username__in={names})]"
     host.check_output(f'{MANAGE} "{code}"')
