@@ -53,7 +53,3 @@ window.addEventListener('beforeunload', (event) => {
     event.preventDefault()
   }
 })
-
-transfers.recall().catch((error) => {
-  said.textContent = `What was left unfinished cannot be shown: ${error.message}.`
-})

@@ -27,6 +27,7 @@ export class Transfers {
   #unfinished = new Unfinished()
   #places
   #page
+  #recalled
 
   // `page`: its elements (list, template, status, drop, say) and the site's settings; see portal.js.
   constructor(page) {
@@ -47,36 +48,41 @@ export class Transfers {
         onShouldRetry: retries,
       })
       .use(GoldenRetriever, { expires: WEEK })
-      .use(DropTarget, { target: page.drop })
       .use(StatusBar, {
         target: page.status,
         hideUploadButton: true,
         hideRetryButton: true,
       })
     this.#listen()
+    // What comes before that is known would be taken for something new.
+    this.#recalled = this.#recall().finally(() => this.#uppy.use(DropTarget, { target: page.drop }))
     setInterval(() => this.#tick(), 1000)
   }
 
   // Take files of an input element.
-  add(files) {
-    this.#uppy.addFiles(
-      [...files].map((file) => ({
-        name: file.name,
-        type: file.type,
-        data: file,
-        meta: { relativePath: file.webkitRelativePath },
-      })),
-    )
-  }
-
-  // Show what was begun and not finished, in this browser or elsewhere.
-  async recall() {
-    await this.#unfinished.load(this.#places.uploads)
-    this.#showUnfinished()
+  async add(files) {
+    const chosen = [...files].map((file) => ({
+      name: file.name,
+      type: file.type,
+      data: file,
+      meta: { relativePath: file.webkitRelativePath },
+    }))
+    await this.#recalled
+    this.#uppy.addFiles(chosen)
   }
 
   get isSending() {
     return [...this.#rows.values()].some((row) => row.state === 'sending' || row.state === 'waiting')
+  }
+
+  // Show what was begun and not finished, in this browser or elsewhere.
+  async #recall() {
+    try {
+      await this.#unfinished.load(this.#places.uploads)
+    } catch (error) {
+      this.#page.say(`What was left unfinished cannot be shown: ${error.message}.`)
+    }
+    this.#showUnfinished()
   }
 
   #listen() {
@@ -195,8 +201,7 @@ export class Transfers {
 
   #showUnfinished() {
     for (const entry of this.#unfinished) {
-      const isOurs = this.#uppy.getFiles().some((file) => file.tus?.uploadUrl === entry.url && entry.url)
-      if (!this.#leftovers.has(entry) && !isOurs) {
+      if (!this.#leftovers.has(entry)) {
         const row = new Row(this.#page.template, this.#page.list, {
           name: entry.name,
           size: entry.size,

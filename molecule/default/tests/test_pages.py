@@ -54,8 +54,9 @@ def staff(host: Any) -> Iterator[str]:
     made = f"User.objects.create_superuser('{name}', password='{PASSWORD}')"
     host.check_output(f'{MANAGE} "from accounts.models import User; {made}"')
     yield name
-    ended = f"[ending.terminate(u) for u in Upload.objects.filter(owner__username='{name}')]"
-    code = f"from uploads.models import Upload; from uploads import ending; {ended}"
+    theirs = f"Upload.objects.filter(owner__username='{name}').exclude(state__in=ENDED)"
+    code = "from uploads.models import ENDED, Upload; from uploads import ending;"
+    code += f" [ending.terminate(upload) for upload in {theirs}]"
     host.check_output(f'{MANAGE} "{code}"')
 
 
