@@ -27,7 +27,8 @@ export class Transfers {
   #unfinished = new Unfinished()
   #places
   #page
-  #recalled
+  // Chosen before it was known what was left unfinished; undefined when that is known.
+  #early = []
 
   // `page`: its elements (list, template, status, drop, say) and the site's settings; see portal.js.
   constructor(page) {
@@ -43,32 +44,31 @@ export class Transfers {
         endpoint: this.#places.files,
         limit: AT_ONCE,
         retryDelays: RETRY_DELAYS,
-        allowedMetaFields: ['name', 'type', 'lastModified', 'relativePath'],
         removeFingerprintOnSuccess: true,
         onShouldRetry: retries,
       })
       .use(GoldenRetriever, { expires: WEEK })
+      .use(DropTarget, { target: page.drop })
       .use(StatusBar, {
         target: page.status,
         hideUploadButton: true,
         hideRetryButton: true,
       })
     this.#listen()
-    // What comes before that is known would be taken for something new.
-    this.#recalled = this.#recall().finally(() => this.#uppy.use(DropTarget, { target: page.drop }))
+    this.#recall()
     setInterval(() => this.#tick(), 1000)
   }
 
   // Take files of an input element.
-  async add(files) {
-    const chosen = [...files].map((file) => ({
-      name: file.name,
-      type: file.type,
-      data: file,
-      meta: { relativePath: file.webkitRelativePath },
-    }))
-    await this.#recalled
-    this.#uppy.addFiles(chosen)
+  add(files) {
+    this.#uppy.addFiles(
+      [...files].map((file) => ({
+        name: file.name,
+        type: file.type,
+        data: file,
+        meta: { relativePath: file.webkitRelativePath },
+      })),
+    )
   }
 
   get isSending() {
@@ -83,6 +83,9 @@ export class Transfers {
       this.#page.say(`What was left unfinished cannot be shown: ${error.message}.`)
     }
     this.#showUnfinished()
+    const early = this.#early
+    this.#early = undefined
+    this.#uppy.addFiles(early)
   }
 
   #listen() {
@@ -117,15 +120,21 @@ export class Transfers {
 
   // What is known of a file before it is sent: where it was left off, and what names it again.
   #prepare(file) {
+    if (this.#early) {
+      this.#early.push({ name: file.name, type: file.type, data: file.data, meta: file.meta })
+      return false
+    }
     const { lastModified } = file.data
     const { relativePath, ...meta } = file.meta
     const found = this.#unfinished.take({ name: file.name, size: file.size, lastModified })
     this.#leftovers.get(found)?.remove()
     this.#leftovers.delete(found)
+    // What is named and not there would be sent as the word "undefined".
+    const allowedMetaFields = ['name', 'type', 'lastModified', ...(relativePath ? ['relativePath'] : [])]
     return {
       ...file,
       meta: { ...meta, lastModified, ...(relativePath ? { relativePath } : {}) },
-      ...(found?.url ? { tus: { uploadUrl: found.url } } : {}),
+      tus: { allowedMetaFields, ...(found?.url ? { uploadUrl: found.url } : {}) },
     }
   }
 
@@ -231,6 +240,9 @@ export class Transfers {
   }
 
   #refuse(file, error) {
+    if (this.#early) {
+      return
+    }
     // The same file twice is no mistake: it is being sent.
     if (!file || this.#rows.has(file.id)) {
       this.#page.say(error.message)
