@@ -13,7 +13,7 @@ import pytest
 from appending import Upload
 from client import BOUNDARY, form, part
 from harness import HAS_HTTP3, of_nginx_alone, wait_for
-from resumable import DISPOSITION
+from resumable import DISPOSITION, TYPE
 
 CURL = subprocess.check_output(["curl", "--version"], text=True)
 
@@ -175,6 +175,7 @@ def test_ranges_of_a_file_of_more_than_4_gib_may_come_in_any_order(own_nginx, ba
     nginx = own_nginx()
     for first, last, status in ((1 << 32, SIZE - 1, "201"), (0, (1 << 32) - 1, "200")):
         headers = (
+            f"Content-Type: {TYPE}",
             "Session-ID: large",
             f"Content-Range: bytes {first}-{last}/{SIZE}",
             f"Content-Disposition: {DISPOSITION}",
