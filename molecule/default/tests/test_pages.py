@@ -7,6 +7,7 @@ import secrets
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from clients.browser import Portal, chromium
@@ -101,8 +102,8 @@ def addresses(
     )
     return {
         "file": file,
-        "unfinished": unfinished.replace("/files/", "/uploads/").removeprefix(portal.url),
-        "shared": shared.removeprefix(portal.url),
+        "unfinished": urlsplit(unfinished).path.replace("/files/", "/uploads/"),
+        "shared": urlsplit(shared).path,
     }
 
 
