@@ -49,6 +49,13 @@ def memory(host: Any, program: str, source: str, key: str) -> int:
     return sum(int(figure) * 1024 for figure in figures)
 
 
+def forget_peaks(host: Any) -> None:
+    """Let nginx's peaks be those of what comes, not of the tests before (proc(5), clear_refs)."""
+    host.check_output(
+        "for pid in $(pgrep -u 10470 -x nginx); do echo 5 > /proc/$pid/clear_refs; done"
+    )
+
+
 def stored_path(host: Any, uuid: str) -> str:
     return str(host.check_output(f"find /srv/upload/files -type f -name {uuid}"))
 
@@ -56,6 +63,8 @@ def stored_path(host: Any, uuid: str) -> str:
 def test_nine_gib_arrive_with_the_right_sha256_in_bounded_memory(
     host: Any, push: Any, nine_gib: Path, record_property: Any
 ) -> None:
+    forget_peaks(host)
+    before = memory(host, "nginx", "status", "VmRSS")
     result = push(nine_gib)
     assert result.returncode == 0, result.stderr
     assert "[Return status 200 Upload Complete]" in result.stdout
@@ -69,14 +78,14 @@ def test_nine_gib_arrive_with_the_right_sha256_in_bounded_memory(
     assert receipt["SHA-256"].strip() == digest
     assert host.check_output(f"sha256sum {stored}").split()[0] == digest
 
-    # Peaks of the resident sizes, shared pages counted in each; what Django holds, counted once.
-    nginx = memory(host, "nginx", "status", "VmHWM")
+    # How far the resident sizes rose at most; what Django holds, shared pages counted once.
+    nginx = memory(host, "nginx", "status", "VmHWM") - before
     django = memory(host, "gunicorn", "smaps_rollup", "Pss")
-    record_property("nginx peak MiB", nginx // MIB)
+    record_property("nginx more MiB", nginx // MIB)
     record_property("django MiB", django // MIB)
     seconds = receipt["Seconds"].strip()
-    print(f"9 GiB: {seconds} s, nginx {nginx // MIB} MiB, Django {django // MIB} MiB")
-    assert 0 < nginx < 64 * MIB
+    print(f"9 GiB: {seconds} s, nginx {nginx // MIB} MiB more, Django {django // MIB} MiB")
+    assert nginx < 16 * MIB
     assert 0 < django < 200 * MIB
 
 
