@@ -6,6 +6,8 @@ import configparser
 import http.client
 import json
 import os
+import secrets
+import shlex
 import socket
 import ssl
 import subprocess
@@ -16,12 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from playwright.sync_api import Playwright
+
 ROOT = Path(__file__).resolve().parents[1]
 MULTIPART = "multipart/form-data; boundary=frontier"
+PASSWORD = "a-password-of-ours-7"  # noqa: S105 - of accounts that the tests make
 
 
 @dataclass
@@ -152,22 +158,75 @@ def push(push_config: Path) -> Any:
     return run
 
 
+@pytest.fixture(scope="module")
+def manage(host: Any) -> Callable[..., str]:
+    """Run a command of the application: a function of its words."""
+
+    def run(*words: str) -> str:
+        command = ["docker", "exec", "upload-app", "python", "manage.py", *words]
+        return str(host.check_output(shlex.join(command)))
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def execute(manage: Callable[..., str]) -> Callable[[str], str]:
+    """Run Python in the application: a function of the code."""
+    return lambda code: manage("shell", "--no-imports", "-c", code)
+
+
+@pytest.fixture(scope="module")
+def account(execute: Callable[[str], str]) -> Iterator[Callable[..., str]]:
+    """Make accounts with `PASSWORD`: a function of how a name begins, to the name.
+
+    What they have is deleted at the end.
+    """
+    names = []
+
+    def create(name: str, *, is_staff: bool = False) -> str:
+        names.append(f"{name}-{secrets.token_hex(4)}")
+        kind = "create_superuser" if is_staff else "create_user"
+        made = f"User.objects.{kind}('{names[-1]}', password='{PASSWORD}')"
+        execute(f"from accounts.models import User; {made}")
+        return names[-1]
+
+    yield create
+    theirs = f"Upload.objects.filter(owner__username__in={names}).exclude(state__in=ENDED)"
+    execute(
+        "from uploads.models import ENDED, Upload; from uploads import ending;"
+        f" [ending.terminate(upload) for upload in {theirs}]"
+    )
+
+
+@pytest.fixture(scope="module")
+def pia(account: Callable[..., str]) -> str:
+    """Somebody with a password."""
+    return account("pia")
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    """What drives browsers."""
+    with sync_playwright() as running:
+        yield running
+
+
 @pytest.fixture
-def abandon(host: Any) -> Iterator[Callable[[str], None]]:
+def abandon(
+    host: Any, manage: Callable[..., str], execute: Callable[[str], str]
+) -> Iterator[Callable[[str], None]]:
     """Let an upload look as if nobody had come back for it: a function of its path."""
-    manage = "docker exec upload-app python manage.py"
 
     def run_out(path: str) -> None:
         upload = path.rsplit("/", 1)[1]
         change = f"Upload.objects.filter(pk='{upload}').update(expires='2026-01-01T00:00:00Z')"
-        code = f"from uploads.models import Upload; {change}"
+        execute(f"from uploads.models import Upload; {change}")
         host.check_output(
-            f'{manage} shell --no-imports -c "{code}"'
-            f" && find /srv/upload/incoming -path '*{upload}*' -exec touch -d '9 days ago' {{}} +"
+            f"find /srv/upload/incoming -path '*{upload}*' -exec touch -d '9 days ago' {{}} +"
         )
 
     yield run_out
-    host.check_output(f"{manage} expire_uploads")
+    manage("expire_uploads")
 
 
 @pytest.fixture

@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from clients.browser import OPTIONS
 from clients.drivers import HERE, Curl, Driver, Job, Outcome, TusJsClient, Tuspy, Uppy
 from clients.proxy import CuttingProxy
 from conftest import ROOT
-from playwright.sync_api import sync_playwright
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from conftest import Site
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Playwright
 
 MIB = 1024**2
 CUTS = 50
@@ -36,11 +36,8 @@ INCOMING = "find /srv/upload/incoming -type f | sort"
 # Another origin, which the site allows; no such host is needed.
 PORTAL = "https://portal.test/"
 PAGE = "<!doctype html><title>Uppy</title><input type=file><script>{script}</script>"
-BROWSER = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--disable-features=LocalNetworkAccessChecks",  # the proxy is on this machine
-)  # fmt: skip
+# The proxy is on this machine.
+NEARBY = "--disable-features=LocalNetworkAccessChecks"
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +54,9 @@ def endpoint(proxy: CuttingProxy) -> str:
 
 
 @pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Page]]:
+def chromium(
+    playwright: Playwright, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Page]]:
     """Open a page with Uppy on another origin, in Chromium: a function of further options."""
     bundle = tmp_path_factory.mktemp("uppy") / "uppy.js"
     subprocess.run(
@@ -66,13 +65,13 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
         check=True,
     )  # fmt: skip
     content = PAGE.format(script=bundle.read_text().replace("</script", "<\\/script"))
-    with sync_playwright() as playwright, ExitStack() as stack:
+    with ExitStack() as stack:
 
         def launch(*options: str) -> Page:
             browser = playwright.chromium.launch_persistent_context(
                 tmp_path_factory.mktemp("profile"),
-                executable_path="/usr/bin/chromium", args=[*BROWSER, *options], headless=True,
-                ignore_https_errors=True,  # the private CA is not the browser's
+                executable_path="/usr/bin/chromium", args=[*OPTIONS, NEARBY, *options],
+                headless=True, ignore_https_errors=True,  # the private CA is not the browser's
             )  # fmt: skip
             stack.callback(browser.close)
             opened = browser.pages[0]

@@ -12,16 +12,15 @@ from urllib.parse import urlsplit
 import pytest
 from clients.browser import Portal, chromium
 from clients.drivers import HERE
-from playwright.sync_api import expect, sync_playwright
+from conftest import PASSWORD
+from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from conftest import Site
     from playwright.sync_api import Playwright
 
-PASSWORD = "a-password-of-ours-7"
-MANAGE = "docker exec upload-app python manage.py shell --no-imports -c"
 LOOKS: dict[str, dict[str, Any]] = {
     "light": {"color_scheme": "light"},
     "dark": {"color_scheme": "dark"},
@@ -42,23 +41,9 @@ FIND = """async () => (await axe.run(document, {resultTypes: ['violations']})).v
 
 
 @pytest.fixture(scope="module")
-def playwright() -> Iterator[Playwright]:
-    """What drives the browser."""
-    with sync_playwright() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def staff(host: Any) -> Iterator[str]:
+def staff(account: Callable[..., str]) -> str:
     """Somebody who may see everything."""
-    name = f"carl-{secrets.token_hex(4)}"
-    made = f"User.objects.create_superuser('{name}', password='{PASSWORD}')"
-    host.check_output(f'{MANAGE} "from accounts.models import User; {made}"')
-    yield name
-    theirs = f"Upload.objects.filter(owner__username='{name}').exclude(state__in=ENDED)"
-    code = "from uploads.models import ENDED, Upload; from uploads import ending;"
-    code += f" [ending.terminate(upload) for upload in {theirs}]"
-    host.check_output(f'{MANAGE} "{code}"')
+    return account("carl", is_staff=True)
 
 
 @pytest.fixture(scope="module")

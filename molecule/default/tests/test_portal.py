@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from clients.browser import COMPLETE, Portal, chromium
-from playwright.sync_api import expect, sync_playwright
+from conftest import PASSWORD
+from playwright.sync_api import expect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,41 +24,7 @@ if TYPE_CHECKING:
 
 MIB = 1024**2
 GIB = 1024**3
-PASSWORD = "a-password-of-ours-7"
 SHA256 = re.compile(r"SHA-256 ([0-9a-f]{64})")
-MANAGE = "docker exec upload-app python manage.py shell --no-imports -c"
-
-
-@pytest.fixture(scope="module")
-def playwright() -> Iterator[Playwright]:
-    """What drives the browser."""
-    with sync_playwright() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def account(host: Any) -> Iterator[Callable[[str], str]]:
-    """Make accounts with a password, and remove them with their files: a function of their name."""
-    names = []
-
-    def create(name: str) -> str:
-        names.append(f"{name}-{secrets.token_hex(4)}")
-        code = "from accounts.models import User;"
-        code += f" User.objects.create_user('{names[-1]}', password='{PASSWORD}')"
-        host.check_output(f'{MANAGE} "{code}"')
-        return names[-1]
-
-    yield create
-    theirs = f"Upload.objects.filter(owner__username__in={names}).exclude(state__in=ENDED)"
-    code = "from uploads.models import ENDED, Upload; from uploads import ending;"
-    code += f" [ending.terminate(upload) for upload in {theirs}]"
-    host.check_output(f'{MANAGE} "{code}"')
-
-
-@pytest.fixture(scope="module")
-def pia(account: Callable[[str], str]) -> str:
-    """Somebody with a password."""
-    return account("pia")
 
 
 @pytest.fixture
@@ -110,6 +77,13 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
+def begin(portal: Portal, path: Path, percent: int, speed: int = 100 * MIB) -> None:
+    """Send a file at so many bytes a second, until so much of it is sent."""
+    portal.slow_down(speed)
+    portal.choose(path)
+    portal.wait_for_percent(path.name, percent)
+
+
 def require_complete(portal: Portal, path: Path) -> None:
     """Wait until a file is complete, and compare the SHA-256 that the page shows."""
     text = portal.wait_for(path.name, "done", COMPLETE)
@@ -122,12 +96,11 @@ def test_two_gib_survive_a_killed_worker(
     host: Any, portal: Portal, file: Callable[[int], Path]
 ) -> None:
     path = file(2 * GIB)
-    portal.slow_down(200 * MIB)
-    portal.choose(path)
-    portal.wait_for_percent(path.name, 10)
+    begin(portal, path, 10, 200 * MIB)
     assert re.match(r"\d+ % – Upload files", portal.page.title())
     assert re.search(r" of 2\.0 GiB, .* MiB/s, \d+ s left", portal.row(path.name).inner_text())
-    host.check_output("pkill -KILL -u 10470 -f 'nginx: worker'")
+    # The workers of this nginx alone: its master is the container's first process.
+    host.check_output("pkill -KILL --parent $(docker inspect -f '{{.State.Pid}}' upload-nginx)")
     assert portal.percent(path.name) < 100
     portal.slow_down(0)
     require_complete(portal, path)
@@ -161,9 +134,7 @@ def test_at_forty_percent_the_page_is_closed_and_it_goes_on(
 ) -> None:
     path = file(512 * MIB)
     first = browse()
-    first.slow_down(100 * MIB)
-    first.choose(path)
-    first.wait_for_percent(path.name, 40)
+    begin(first, path, 40)
     if where == "in a new tab":
         second = first.another_page()
         first.page.close()
@@ -186,9 +157,7 @@ def test_a_browser_that_was_ended_asks_for_the_file_again(
     path = file(512 * MIB)
     with chromium(playwright, tmp_path / "profile", site.url) as portal:
         portal.sign_in(pia, PASSWORD)
-        portal.slow_down(100 * MIB)
-        portal.choose(path)
-        portal.wait_for_percent(path.name, 40)
+        begin(portal, path, 40)
     with chromium(playwright, tmp_path / "profile", site.url) as portal:
         portal.open()
         portal.wait_for(path.name, "unfinished")
@@ -203,9 +172,7 @@ def test_another_file_of_that_name_does_not_continue_it(
 ) -> None:
     path = file(512 * MIB)
     first = browse()
-    first.slow_down(100 * MIB)
-    first.choose(path)
-    first.wait_for_percent(path.name, 10)
+    begin(first, path, 10)
     first.page.close()
     path.write_bytes(b"something else")
     second = browse()
@@ -223,9 +190,7 @@ def test_another_file_of_that_name_does_not_continue_it(
 
 def test_pause_stops_it_and_resume_goes_on(portal: Portal, file: Callable[[int], Path]) -> None:
     path = file(512 * MIB)
-    portal.slow_down(100 * MIB)
-    portal.choose(path)
-    portal.wait_for_percent(path.name, 20)
+    begin(portal, path, 20)
     portal.press(path.name, "Pause")
     assert portal.wait_for(path.name, "paused").startswith("Paused at ")
     offsets = [offset_of(portal, path.name) for _ in range(5)]
@@ -251,9 +216,7 @@ def test_cancel_leaves_nothing(host: Any, portal: Portal, file: Callable[[int], 
     files = "find /srv/upload -type f | sort"
     before = host.check_output(files)
     path = file(512 * MIB)
-    portal.slow_down(100 * MIB)
-    portal.choose(path)
-    portal.wait_for_percent(path.name, 10)
+    begin(portal, path, 10)
     with portal.page.expect_response(lambda answer: answer.request.method == "DELETE") as ended:
         portal.press(path.name, "Cancel")
     assert ended.value.status == 204
@@ -263,9 +226,7 @@ def test_cancel_leaves_nothing(host: Any, portal: Portal, file: Callable[[int], 
 
 def test_a_network_that_is_gone_comes_back(portal: Portal, file: Callable[[int], Path]) -> None:
     path = file(512 * MIB)
-    portal.slow_down(100 * MIB)
-    portal.choose(path)
-    portal.wait_for_percent(path.name, 10)
+    begin(portal, path, 10)
     portal.context.set_offline(offline=True)
     expect(portal.row(path.name).locator(".state")).to_contain_text("You are offline")
     portal.context.set_offline(offline=False)
@@ -333,9 +294,7 @@ def test_a_file_that_is_being_sent_elsewhere_is_told_so(
 ) -> None:
     path = file(512 * MIB)
     first = browse()
-    first.slow_down(4 * MIB)
-    first.choose(path)
-    first.wait_for_percent(path.name, 1)
+    begin(first, path, 1, 4 * MIB)
     second = browse()
     second.wait_for(path.name, "unfinished")
     second.choose(path)
@@ -346,7 +305,7 @@ def test_a_file_that_is_being_sent_elsewhere_is_told_so(
 
 
 def test_somebody_elses_file_is_not_there(
-    browse: Callable[..., Portal], account: Callable[[str], str], file: Callable[[int], Path]
+    browse: Callable[..., Portal], account: Callable[..., str], file: Callable[[int], Path]
 ) -> None:
     path = file(MIB)
     portal = browse()

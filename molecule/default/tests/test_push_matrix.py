@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from clients.hop import Hop
 from clients.push import MIB, Client, sha256
-from conftest import ROOT
+from conftest import PASSWORD, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("tidy")
 
-PASSWORD = "a-password-of-ours-7"
 sys.path.append(str(ROOT))
 PUSH: Any = importlib.import_module("push")
 Exit = PUSH.Exit
@@ -329,16 +328,6 @@ CASES: dict[str, Callable[[Turn], None]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def account(host: Any) -> str:
-    """Somebody with a password."""
-    name = f"pia-{secrets.token_hex(4)}"
-    create = f"User.objects.create_user('{name}', password='{PASSWORD}')"
-    code = f"from accounts.models import User; {create}"
-    host.check_output(f'docker exec upload-app python manage.py shell --no-imports -c "{code}"')
-    return name
-
-
 @pytest.fixture
 def client(site: Site, tmp_path: Path) -> Iterator[Client]:
     """push.py as a user has it, in a home of its own."""
@@ -357,12 +346,10 @@ def hop(site: Site) -> Iterator[Hop]:
 
 
 @pytest.fixture(params=[*combinations()], ids=" ".join)
-def turn(
-    request: pytest.FixtureRequest, client: Client, site: Site, hop: Hop, account: str
-) -> Turn:
+def turn(request: pytest.FixtureRequest, client: Client, site: Site, hop: Hop, pia: str) -> Turn:
     """Each verb with each of its options, one after the other."""
     directory: Path = request.getfixturevalue("tmp_path")
-    return Turn(*request.param, client, site, hop, account, directory)
+    return Turn(*request.param, client, site, hop, pia, directory)
 
 
 def test_every_option_does_what_it_says(turn: Turn) -> None:

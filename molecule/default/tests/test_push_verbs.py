@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from clients.hop import Hop
 from clients.push import AUTH, DONE, LOCAL_FILE, MIB, REFUSED, USAGE, VERIFICATION, Client, sha256
-from conftest import ROOT
+from conftest import PASSWORD, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("tidy")
 
-PASSWORD = "a-password-of-ours-7"
 KEYRING = """
 import json, os, pathlib, types
 store = pathlib.Path(os.environ["KEYRING_FILE"])
@@ -71,16 +70,6 @@ def file(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return make
-
-
-@pytest.fixture
-def account(host: Any) -> str:
-    """Somebody with a password."""
-    name = f"pia-{secrets.token_hex(4)}"
-    create = f"User.objects.create_user('{name}', password='{PASSWORD}')"
-    code = f"from accounts.models import User; {create}"
-    host.check_output(f'docker exec upload-app python manage.py shell --no-imports -c "{code}"')
-    return name
 
 
 def test_what_was_sent_is_listed_and_deleted(client: Client, file: Callable[..., Path]) -> None:
@@ -159,11 +148,11 @@ def test_a_file_that_is_there_is_verified_without_being_sent(
 
 
 def test_signing_in_keeps_a_token_for_its_user_alone_and_signing_out_withdraws_it(
-    client: Client, account: str, file: Callable[..., Path]
+    client: Client, pia: str, file: Callable[..., Path]
 ) -> None:
     del client.env["PUSH_TOKEN"]
     client.env["PUSH_TOKEN_FILE"] = ""
-    answer = client.start("login", "--user", account, stdin=-1)
+    answer = client.start("login", "--user", pia, stdin=-1)
     out, err = answer.communicate(f"{PASSWORD}\n".encode())
     assert answer.returncode == DONE, err
     [kept] = (Path(client.env["HOME"]) / ".config/push/tokens").iterdir()
@@ -182,13 +171,13 @@ def test_signing_in_keeps_a_token_for_its_user_alone_and_signing_out_withdraws_i
 
 
 def test_a_keyring_keeps_the_token_where_python_has_one(
-    client: Client, account: str, tmp_path: Path
+    client: Client, pia: str, tmp_path: Path
 ) -> None:
     # What the module of that name offers, with a file for a store.
     (tmp_path / "keyring.py").write_text(KEYRING)
     del client.env["PUSH_TOKEN"]
     client.env |= {"PYTHONPATH": str(tmp_path), "KEYRING_FILE": str(tmp_path / "store")}
-    with client.start("login", "--user", account, stdin=-1) as process:
+    with client.start("login", "--user", pia, stdin=-1) as process:
         out, err = process.communicate(f"{PASSWORD}\n".encode())
     assert process.returncode == DONE, err
     assert b"the token is in the keyring" in out
@@ -200,8 +189,8 @@ def test_a_keyring_keeps_the_token_where_python_has_one(
     assert (tmp_path / "store").read_text() == "{}"
 
 
-def test_a_wrong_password_is_told(client: Client, account: str) -> None:
-    outcome = client("login", "--user", account, stdin=b"wrong\n", code=AUTH)
+def test_a_wrong_password_is_told(client: Client, pia: str) -> None:
+    outcome = client("login", "--user", pia, stdin=b"wrong\n", code=AUTH)
     assert "password is wrong" in outcome.stderr
 
 
