@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from http import HTTPStatus
+from ipaddress import ip_address
 from typing import Concatenate, Final
 
 from django.conf import settings
@@ -80,6 +81,14 @@ def identify(request: HttpRequest, *enough: Scope) -> Identity | None:
     if request.user.is_authenticated:
         return Identity(request.user, None)
     return None
+
+
+def client_address(request: HttpRequest) -> str:
+    """Return where a request comes from, as nginx says it; empty: it does not say."""
+    try:
+        return str(ip_address(request.headers.get("X-Real-IP", "")))
+    except ValueError:
+        return ""
 
 
 def bearer_token(request: HttpRequest) -> str | None:

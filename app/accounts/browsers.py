@@ -2,7 +2,6 @@
 
 import re
 from datetime import datetime, timedelta
-from ipaddress import ip_address
 from typing import Any, Final
 
 from django.contrib.auth import SESSION_KEY
@@ -12,6 +11,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils import timezone
 
+from accounts.authentication import client_address
 from accounts.models import BrowserSession, User
 
 # Writing the time of each request would make every one a database write.
@@ -63,7 +63,7 @@ def record(request: HttpRequest) -> None:
         session_id=session.session_key,
         defaults={
             "user_id": int(session[SESSION_KEY]),
-            "address": _address(request),
+            "address": client_address(request) or None,
             "agent": describe(request.headers.get("User-Agent", "")),
             "signed_in": datetime.fromisoformat(session[_SIGNED_IN]),
             "last_seen": datetime.fromisoformat(session[_LAST_SEEN]),
@@ -100,10 +100,3 @@ def describe(user_agent: str) -> str:
 
 def _first(words: dict[str, str], text: str) -> str | None:
     return next((word for pattern, word in words.items() if re.search(pattern, text)), None)
-
-
-def _address(request: HttpRequest) -> str | None:
-    try:
-        return str(ip_address(request.headers.get("X-Real-IP", "")))
-    except ValueError:
-        return None

@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.views.decorators.debug import sensitive_variables
 
+from accounts.authentication import client_address
 from accounts.models import SignInFailure, User
 from config.problems import Problem
 
@@ -49,7 +50,7 @@ def check_password(request: HttpRequest, username: str, password: str) -> User |
     """
     now = timezone.now()
     SignInFailure.objects.filter(at__lte=now - FAILURE_TIME).delete()
-    address = request.headers.get("X-Real-IP", "")[:45]
+    address = client_address(request)
     digest = salted_hmac(_SALT, username, algorithm="sha256").hexdigest()
     failure = SignInFailure.objects.create(address=address, name_digest=digest)
     of_address = SignInFailure.objects.filter(address=address)

@@ -7,14 +7,13 @@ one that tries again at the same offset has one, not two.
 
 from contextvars import ContextVar
 from datetime import datetime
-from ipaddress import ip_address
 from typing import Final
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from accounts.authentication import bearer_token, identify
+from accounts.authentication import bearer_token, client_address, identify
 from accounts.models import Scope, User
 from config.middleware import GetResponse
 from uploads.models import Kind, Upload, UploadEvent
@@ -111,7 +110,7 @@ def _who(upload: Upload) -> tuple[User | None, str, str]:
     request = _current.get()
     if request is None:
         return None, "", ""
-    address = _address(request)
+    address = client_address(request)
     identity = identify(request, *Scope)
     if identity is not None:
         return identity.user, identity.token.name if identity.token else "", address
@@ -119,10 +118,3 @@ def _who(upload: Upload) -> tuple[User | None, str, str]:
         return None, "", address
     # Something else opened the upload, for its owner: the token that ran out, or its capability.
     return upload.owner, upload.token.name if upload.token else "", address
-
-
-def _address(request: HttpRequest) -> str:
-    try:
-        return str(ip_address(request.headers.get("X-Real-IP", "")))
-    except ValueError:
-        return ""
