@@ -32,7 +32,9 @@ LOOKS: dict[str, dict[str, Any]] = {
 }
 PAGES = (
     "/upload", "/uploads/", "/uploads/?q=nothing-is-called-so", "{file}", "{unfinished}",
-    "{shared}", "/accounts/", "/accounts/password/", "/nowhere", "/admin/status", "/admin/",
+    "{file}/rename", "{file}/delete", "{shared}", "/shared/gone", "/accounts/",
+    "/accounts/password/", "/nowhere", "/admin/status", "/admin/", "/admin/uploads/upload/",
+    "/admin/accounts/user/", "/admin/accounts/apitoken/",
 )  # fmt: skip
 AXE = (HERE / "node_modules/axe-core/axe.min.js").read_text()
 FIND = """async () => (await axe.run(document, {resultTypes: ['violations']})).violations
@@ -113,6 +115,17 @@ def test_nothing_is_wider_than_a_phone(
         portal.page.evaluate("document.documentElement.scrollWidth")
         <= LOOKS["phone"]["viewport"]["width"]
     )
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_the_answer_with_a_new_token_is_sound(browsers: dict[str, Portal], look: str) -> None:
+    portal = browsers[look]
+    portal.open("/accounts/")
+    portal.page.get_by_label("Name", exact=True).fill(f"on the {look} page")
+    portal.page.get_by_role("button", name="Make a token").click()
+    expect(portal.page.get_by_text("Copy its text now")).to_be_visible()
+    portal.page.evaluate(AXE)
+    assert portal.page.evaluate(FIND) == []
 
 
 def test_the_sign_in_page_is_sound(playwright: Playwright, site: Site, tmp_path: Path) -> None:

@@ -233,6 +233,22 @@ def test_a_network_that_is_gone_comes_back(portal: Portal, file: Callable[[int],
     require_complete(portal, path)
 
 
+def test_a_connection_that_brings_nothing_is_given_up_for_another(
+    portal: Portal, file: Callable[[int], Path]
+) -> None:
+    path = file(128 * MIB)
+    portal.page.clock.install()
+    portal.open()
+    begin(portal, path, 10, 50 * MIB)
+    portal.slow_down(1)
+    portal.page.clock.run_for(10_000)
+    assert "Nothing has moved for" in portal.row(path.name).inner_text()
+    with portal.page.expect_request(lambda request: request.method == "PATCH"):
+        portal.page.clock.run_for(60_000)
+        portal.slow_down(0)
+    require_complete(portal, path)
+
+
 def test_leaving_in_the_middle_asks_first(portal: Portal, file: Callable[[int], Path]) -> None:
     path = file(256 * MIB)
     portal.slow_down(50 * MIB)
