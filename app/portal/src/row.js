@@ -109,12 +109,15 @@ export class Row {
     this.#part('state').append(' ', link)
   }
 
+  // `sha256` is empty where it could not be asked for: the file's page has it.
   done(sha256, href) {
-    this.#become('done', `Complete, ${size(this.total)}, SHA-256 `)
+    this.#become('done', `Complete, ${size(this.total)}${sha256 ? ', SHA-256 ' : ''}`)
     this.#show(this.total)
-    const code = document.createElement('code')
-    code.textContent = sha256
-    this.#part('state').append(code)
+    if (sha256) {
+      const code = document.createElement('code')
+      code.textContent = sha256
+      this.#part('state').append(code)
+    }
     const link = document.createElement('a')
     link.textContent = this.name
     link.href = href
