@@ -70,6 +70,7 @@ typedef struct {
 
 typedef struct {
     ngx_queue_t                      live;      /* ngx_http_upload_ctx_t */
+    ngx_uint_t                       working;   /* uploads, in threads */
     ngx_array_t                      stores;    /* ngx_path_t *, with levels */
 } ngx_http_upload_main_conf_t;
 
@@ -153,6 +154,7 @@ typedef struct {
     ngx_http_upload_step_pt          step;
     void                            *data;
     int                              err;
+    ngx_atomic_t                     threads;   /* that are at it */
 
     size_t                           size;      /* bytes of the pieces */
     ngx_uint_t                       n;
@@ -228,6 +230,7 @@ struct ngx_http_upload_ctx_s {
     ngx_uint_t                       batch_number;
     ngx_uint_t                       finished;  /* number of a batch */
     ngx_thread_task_t               *task;
+    ngx_thread_task_t               *hash_task;
     ngx_http_upload_step_pt          step;
     void                            *step_data;
     ngx_http_upload_done_pt          done;
@@ -244,7 +247,7 @@ struct ngx_http_upload_ctx_s {
     unsigned                         authorized:1;
     unsigned                         nginx_error:1;
     unsigned                         held:1;        /* a count of core's */
-    unsigned                         working:1;     /* a thread */
+    unsigned                         working:2;     /* threads */
     unsigned                         worked:1;
     unsigned                         filled:1;      /* the small buffer */
     unsigned                         stalled:1;

@@ -1,8 +1,8 @@
 
 /*
  * The pipeline of a file: what the parser finds is gathered in one batch
- * while a thread hashes and writes the other.  Without "aio threads" the
- * event loop does a batch itself.
+ * while threads hash and write the other.  Without "aio threads" the event
+ * loop does a batch itself.
  */
 
 
@@ -15,16 +15,25 @@
  */
 #define NGX_HTTP_UPLOAD_WORK_TIMER  60000
 
+/* from that size on it pays to let one thread write and another one hash */
+#define NGX_HTTP_UPLOAD_SPLIT  (256 * 1024)
+
 
 static ngx_int_t ngx_http_upload_post(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx, ngx_http_upload_batch_t *batch);
 static void ngx_http_upload_work(void *data, ngx_log_t *log);
+static void ngx_http_upload_work_end(ngx_http_upload_batch_t *batch);
 static ngx_int_t ngx_http_upload_batch_done(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx);
 
 #if (NGX_THREADS)
 static ngx_thread_pool_t *ngx_http_upload_thread_pool(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx);
+static ngx_thread_task_t *ngx_http_upload_task(ngx_http_request_t *r,
+    ngx_http_upload_ctx_t *ctx, ngx_thread_task_t **task);
+static void ngx_http_upload_write(void *data, ngx_log_t *log);
+static void ngx_http_upload_hash(void *data, ngx_log_t *log);
+static void ngx_http_upload_join(ngx_http_upload_batch_t *batch);
 static void ngx_http_upload_work_event(ngx_event_t *ev);
 static void ngx_http_upload_worked(ngx_http_request_t *r);
 #endif
@@ -166,47 +175,86 @@ static ngx_int_t
 ngx_http_upload_post(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx,
     ngx_http_upload_batch_t *batch)
 {
-    ngx_thread_pool_t  *tp;
-    ngx_thread_task_t  *task;
+    ngx_uint_t                    split;
+    ngx_thread_pool_t            *tp;
+    ngx_http_upload_main_conf_t  *umcf;
 
     tp = ngx_http_upload_thread_pool(r, ctx);
     if (tp == NULL) {
         return NGX_DECLINED;
     }
 
-    task = ctx->task;
+    umcf = ngx_http_get_module_main_conf(r, ngx_http_upload_module);
 
-    if (task == NULL) {
-        task = ngx_thread_task_alloc(r->pool, 0);
-        if (task == NULL) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
+    /* one thread will do where other uploads keep the other cores busy */
 
-        task->handler = ngx_http_upload_work;
-        task->event.log = ctx->log;
-        task->event.data = ctx;
-        task->event.handler = ngx_http_upload_work_event;
-        ctx->task = task;
+    split = batch->size >= NGX_HTTP_UPLOAD_SPLIT
+            && umcf->working == 0
+            && (batch->sink->digest.kinds || batch->sink->body);
+
+    if (ngx_http_upload_task(r, ctx, &ctx->task) == NULL
+        || (split && ngx_http_upload_task(r, ctx, &ctx->hash_task) == NULL))
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    task->ctx = batch;
+    if (split) {
+        upload_sink_fork(batch->sink);
+    }
 
-    if (ngx_thread_task_post(tp, task) != NGX_OK) {
+    batch->threads = split ? 2 : 1;
+
+    ctx->task->handler = split ? ngx_http_upload_write : ngx_http_upload_work;
+    ctx->task->ctx = batch;
+
+    if (ngx_thread_task_post(tp, ctx->task) != NGX_OK) {
         return NGX_DECLINED;
     }
 
     ctx->working = 1;
+    umcf->working++;
+
+    if (split) {
+        ctx->hash_task->handler = ngx_http_upload_hash;
+        ctx->hash_task->ctx = batch;
+
+        if (ngx_thread_task_post(tp, ctx->hash_task) == NGX_OK) {
+            ctx->working++;
+
+        } else {
+            ngx_http_upload_hash(batch, ctx->log);
+        }
+    }
+
     r->write_event_handler = ngx_http_upload_worked;
 
-    /* the request stays in memory, and the file open, until the thread ends */
+    /* the request stays in memory, and the file open, until they end */
 
     r->main->blocked++;
 
-    if (!task->event.timer_set) {
-        ngx_add_timer(&task->event, NGX_HTTP_UPLOAD_WORK_TIMER);
+    if (!ctx->task->event.timer_set) {
+        ngx_add_timer(&ctx->task->event, NGX_HTTP_UPLOAD_WORK_TIMER);
     }
 
     return NGX_OK;
+}
+
+
+static ngx_thread_task_t *
+ngx_http_upload_task(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx,
+    ngx_thread_task_t **task)
+{
+    if (*task == NULL) {
+        *task = ngx_thread_task_alloc(r->pool, 0);
+
+        if (*task) {
+            (*task)->event.log = ctx->log;
+            (*task)->event.data = ctx;
+            (*task)->event.handler = ngx_http_upload_work_event;
+        }
+    }
+
+    return *task;
 }
 
 
@@ -266,6 +314,15 @@ ngx_http_upload_work(void *data, ngx_log_t *log)
         batch->err = upload_sink_take(batch->sink, batch->pieces, batch->n);
     }
 
+    ngx_http_upload_work_end(batch);
+}
+
+
+/* the step has to wait until the file and the digest are where they belong */
+
+static void
+ngx_http_upload_work_end(ngx_http_upload_batch_t *batch)
+{
     if (batch->err == 0 && batch->append && upload_append_due(batch->append)) {
         batch->err = upload_append_keep(batch->append);
     }
@@ -279,11 +336,44 @@ ngx_http_upload_work(void *data, ngx_log_t *log)
 #if (NGX_THREADS)
 
 static void
+ngx_http_upload_write(void *data, ngx_log_t *log)
+{
+    ngx_http_upload_batch_t *batch = data;
+
+    batch->err = upload_sink_write(batch->sink, batch->pieces, batch->n);
+
+    ngx_http_upload_join(batch);
+}
+
+
+static void
+ngx_http_upload_hash(void *data, ngx_log_t *log)
+{
+    ngx_http_upload_batch_t *batch = data;
+
+    upload_sink_hash(batch->sink, batch->pieces, batch->size);
+
+    ngx_http_upload_join(batch);
+}
+
+
+static void
+ngx_http_upload_join(ngx_http_upload_batch_t *batch)
+{
+    if (ngx_atomic_fetch_add(&batch->threads, -1) == 1) {
+        upload_sink_join(batch->sink, batch->pieces, batch->size);
+        ngx_http_upload_work_end(batch);
+    }
+}
+
+
+static void
 ngx_http_upload_work_event(ngx_event_t *ev)
 {
-    ngx_connection_t       *c;
-    ngx_http_request_t     *r;
-    ngx_http_upload_ctx_t  *ctx;
+    ngx_connection_t             *c;
+    ngx_http_request_t           *r;
+    ngx_http_upload_ctx_t        *ctx;
+    ngx_http_upload_main_conf_t  *umcf;
 
     ctx = ev->data;
     r = ctx->request;
@@ -299,9 +389,15 @@ ngx_http_upload_work_event(ngx_event_t *ev)
         return;
     }
 
+    if (--ctx->working) {
+        return;
+    }
+
+    umcf = ngx_http_get_module_main_conf(r, ngx_http_upload_module);
+    umcf->working--;
+
     ngx_http_set_log_request(c->log, r);
 
-    ctx->working = 0;
     ctx->worked = 1;
     r->main->blocked--;
 

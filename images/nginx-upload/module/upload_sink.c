@@ -26,9 +26,7 @@
 
 
 static int upload_sink_has_room(upload_sink_t *sink, off_t len);
-static int upload_sink_write(upload_sink_t *sink, struct iovec *iov, int n);
-static void upload_sink_hash(upload_sink_t *sink, const upload_piece_t *pieces,
-    size_t len);
+static int upload_sink_writev(upload_sink_t *sink, struct iovec *iov, int n);
 
 
 void
@@ -132,8 +130,58 @@ upload_sink_has_room(upload_sink_t *sink, off_t len)
 int
 upload_sink_take(upload_sink_t *sink, const upload_piece_t *pieces, size_t n)
 {
+    int    err;
+    off_t  offset;
+
+    offset = sink->offset;
+
+    err = upload_sink_write(sink, pieces, n);
+
+    /* the digest is always that of what is in the file */
+
+    upload_sink_hash(sink, pieces, sink->offset - offset);
+
+    return err;
+}
+
+
+void
+upload_sink_fork(upload_sink_t *sink)
+{
+    sink->fork_offset = sink->offset;
+    sink->fork_digest = sink->digest;
+
+    if (sink->body) {
+        sink->fork_body = *sink->body;
+    }
+}
+
+
+void
+upload_sink_join(upload_sink_t *sink, const upload_piece_t *pieces, size_t len)
+{
+    size_t  written;
+
+    written = sink->offset - sink->fork_offset;
+
+    if (written == len) {
+        return;
+    }
+
+    sink->digest = sink->fork_digest;
+
+    if (sink->body) {
+        *sink->body = sink->fork_body;
+    }
+
+    upload_sink_hash(sink, pieces, written);
+}
+
+
+int
+upload_sink_write(upload_sink_t *sink, const upload_piece_t *pieces, size_t n)
+{
     int           err, count;
-    off_t         offset;
     size_t        i, first;
     struct iovec  iov[UPLOAD_SINK_IOVS];
 
@@ -151,13 +199,7 @@ upload_sink_take(upload_sink_t *sink, const upload_piece_t *pieces, size_t n)
             count++;
         }
 
-        offset = sink->offset;
-
-        err = upload_sink_write(sink, iov, count);
-
-        /* the digest is always that of what is in the file */
-
-        upload_sink_hash(sink, &pieces[first], sink->offset - offset);
+        err = upload_sink_writev(sink, iov, count);
     }
 
     if (err) {
@@ -180,7 +222,7 @@ upload_sink_take(upload_sink_t *sink, const upload_piece_t *pieces, size_t n)
 
 
 static int
-upload_sink_write(upload_sink_t *sink, struct iovec *iov, int n)
+upload_sink_writev(upload_sink_t *sink, struct iovec *iov, int n)
 {
     ssize_t  written;
 
@@ -217,7 +259,7 @@ upload_sink_write(upload_sink_t *sink, struct iovec *iov, int n)
 }
 
 
-static void
+void
 upload_sink_hash(upload_sink_t *sink, const upload_piece_t *pieces, size_t len)
 {
     size_t  n;

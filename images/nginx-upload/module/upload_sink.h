@@ -37,6 +37,9 @@ typedef struct {
     off_t                 reserve;      /* bytes to come, 0: not known */
     upload_digest_t       digest;
     upload_digest_t      *body;         /* of what is taken alone, or NULL */
+    off_t                 fork_offset;
+    upload_digest_t       fork_digest;
+    upload_digest_t       fork_body;
     const char           *failed;       /* what an error kept from happening */
     unsigned              sync:1;       /* the file is to survive a crash */
     unsigned              reserved:1;
@@ -54,9 +57,22 @@ int upload_sink_create(upload_sink_t *sink, const char *path, mode_t mode);
  */
 int upload_sink_reserve(upload_sink_t *sink);
 
-/* reserves what was asked for, then hashes and writes */
+/* reserves what was asked for, then writes and hashes */
 int upload_sink_take(upload_sink_t *sink, const upload_piece_t *pieces,
     size_t n);
+
+/*
+ * The same by two threads at once: one writes, one hashes all "len" bytes of
+ * the pieces.  Before that the sink is forked, and joined when both are done:
+ * the digest is then that of what is in the file, however much was written.
+ */
+void upload_sink_fork(upload_sink_t *sink);
+int upload_sink_write(upload_sink_t *sink, const upload_piece_t *pieces,
+    size_t n);
+void upload_sink_hash(upload_sink_t *sink, const upload_piece_t *pieces,
+    size_t len);
+void upload_sink_join(upload_sink_t *sink, const upload_piece_t *pieces,
+    size_t len);
 
 /* hashes what the file has from there up to the sink's offset */
 int upload_sink_read_back(upload_sink_t *sink, off_t from);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -63,12 +64,61 @@ expect_digest(upload_digest_t *digest, const unsigned char *data, size_t len)
 }
 
 
-/* pieces of a size, or of any size if it is 0 */
+typedef struct {
+    upload_sink_t         *sink;
+    const upload_piece_t  *pieces;
+    size_t                 len;
+} hashing_t;
+
+
+static void *
+hash(void *arg)
+{
+    hashing_t  *h = arg;
+
+    upload_sink_hash(h->sink, h->pieces, h->len);
+
+    return NULL;
+}
+
+
+/* as upload_sink_take(), in two threads */
+
+static int
+take_forked(upload_sink_t *sink, const upload_piece_t *pieces, size_t n)
+{
+    int        err;
+    size_t     i;
+    hashing_t  h;
+    pthread_t  thread;
+
+    h.sink = sink;
+    h.pieces = pieces;
+    h.len = 0;
+
+    for (i = 0; i < n; i++) {
+        h.len += pieces[i].len;
+    }
+
+    upload_sink_fork(sink);
+
+    check(pthread_create(&thread, NULL, hash, &h) == 0);
+    err = upload_sink_write(sink, pieces, n);
+    check(pthread_join(thread, NULL) == 0);
+
+    upload_sink_join(sink, pieces, h.len);
+
+    return err;
+}
+
+
+/* pieces of a size, or of any size if it is 0; every other time in threads */
 
 static void
 test_pieces(const char *path, const unsigned char *data, size_t len,
     size_t size, off_t reserve)
 {
+    int             forked = 0;
     size_t          pos, n, i;
     upload_sink_t   sink, again;
     upload_piece_t  pieces[PIECES];
@@ -87,8 +137,10 @@ test_pieces(const char *path, const unsigned char *data, size_t len,
             pieces[i].len = n;
         }
 
-        check(upload_sink_take(&sink, pieces, i) == 0);
+        check((forked ? take_forked : upload_sink_take)(&sink, pieces, i)
+              == 0);
         check((size_t) sink.offset == pos);
+        forked = !forked;
     }
 
     check(upload_sink_finish(&sink) == 0);
@@ -208,6 +260,7 @@ main(int argc, char **argv)
     unsigned char   *data;
     struct rlimit    limit;
     upload_sink_t    sink;
+    upload_digest_t  body;
     upload_piece_t   piece, pieces[PIECES];
 
     check(argc == 2);
@@ -285,6 +338,25 @@ main(int argc, char **argv)
     expect_digest(&sink.digest, data, 1000);
     check(upload_sink_close(&sink) == 0);
     expect_file(path, data, 1000);
+    check(unlink(path) == 0);
+
+    /* by two threads, after a beginning that has its digest already */
+
+    upload_sink_init(&sink, KINDS, 0);
+    upload_digest_init(&body, KINDS);
+    check(upload_sink_create(&sink, path, 0640) == 0);
+    check(upload_sink_take(&sink, pieces, 50) == 0);
+    sink.body = &body;
+    check(take_forked(&sink, &pieces[50], 50) == 0);
+    check(take_forked(&sink, &pieces[100], 50) == EFBIG);
+    check(sink.offset == 1000);
+    expect_digest(&sink.digest, data, 1000);
+    expect_digest(&body, data + 7 * 50, 1000 - 7 * 50);
+    check(take_forked(&sink, pieces, PIECES) == EFBIG);
+    check(sink.offset == 1000);
+    expect_digest(&sink.digest, data, 1000);
+    expect_digest(&body, data + 7 * 50, 1000 - 7 * 50);
+    check(upload_sink_close(&sink) == 0);
     check(unlink(path) == 0);
 
     /* only the rest is hashed, if the digest has the beginning */
