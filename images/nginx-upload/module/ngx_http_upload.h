@@ -140,6 +140,7 @@ struct ngx_http_upload_file_s {
 typedef struct {
     ngx_buf_t                       *buf;
     ngx_uint_t                       batch;     /* the last that refers to it */
+    size_t                           touched;   /* by an HTTP/2 stream */
     unsigned                         once:1;    /* not used again */
 } ngx_http_upload_buffer_t;
 
@@ -225,6 +226,7 @@ struct ngx_http_upload_ctx_s {
     /* the pipeline: one batch is filled while a thread works on the other */
     ngx_http_upload_buffer_t         buffers[NGX_HTTP_UPLOAD_BUFFERS];
     ngx_http_upload_buffer_t        *current;   /* that core receives into */
+    ngx_uint_t                       small_reads;   /* of a stream, in a row */
     ngx_http_upload_batch_t          batches[2];
     ngx_http_upload_batch_t         *batch;     /* being filled */
     ngx_uint_t                       batch_number;

@@ -26,7 +26,24 @@
 /* smaller buffers are not worth aligning to the pages of the file */
 #define NGX_HTTP_UPLOAD_ALIGN  4
 
+#if (NGX_HTTP_V2)
 
+/*
+ * The buffers of an HTTP/2 stream are as large as its window: one is filled
+ * while a thread works on the other.
+ */
+#define NGX_HTTP_UPLOAD_STREAM_BUFFERS  2
+
+/* after some reads of no more than that a stream is slow */
+#define NGX_HTTP_UPLOAD_STREAM_SMALL    (16 * 1024)
+#define NGX_HTTP_UPLOAD_STREAM_READS    3
+
+#endif
+
+
+#if (NGX_HTTP_V2)
+static void ngx_http_upload_buffer_trim(ngx_http_upload_ctx_t *ctx);
+#endif
 static ngx_int_t ngx_http_upload_buffer_grow(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx);
 static ngx_int_t ngx_http_upload_buffer_switch(ngx_http_request_t *r,
@@ -35,7 +52,8 @@ static ngx_buf_t *ngx_http_upload_buffer_create(ngx_pool_t *pool, size_t size);
 static void ngx_http_upload_buffer_rewind(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx, ngx_buf_t *b);
 static ngx_http_upload_buffer_t *ngx_http_upload_buffer_find(
-    ngx_http_upload_ctx_t *ctx);
+    ngx_http_upload_ctx_t *ctx, ngx_uint_t count);
+static void ngx_http_upload_buffer_discard(u_char *start, u_char *end);
 static void ngx_http_upload_buffer_free(ngx_pool_t *pool, ngx_buf_t *b);
 
 
@@ -116,6 +134,8 @@ ngx_http_upload_buffer_ready(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
 
         /* core begins at the start of the buffer again after each read */
 
+        ngx_http_upload_buffer_trim(ctx);
+
         if (ngx_http_upload_buffer_busy(ctx, current) && !ctx->working) {
             rc = ngx_http_upload_submit(r, ctx);
             if (rc != NGX_OK) {
@@ -168,6 +188,59 @@ ngx_http_upload_buffer_ready(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
 }
 
 
+#if (NGX_HTTP_V2)
+
+/*
+ * A window is used up at once and then trickles, or never: what the first
+ * burst has touched of its buffers goes back to the system.
+ */
+
+static void
+ngx_http_upload_buffer_trim(ngx_http_upload_ctx_t *ctx)
+{
+    size_t                     size;
+    ngx_uint_t                 i;
+    ngx_http_upload_buffer_t  *buffer;
+
+    buffer = ctx->current;
+    size = buffer->buf->last - buffer->buf->start;
+
+    if (size == 0) {
+        return;
+    }
+
+    if (size > buffer->touched) {
+        buffer->touched = size;
+    }
+
+    if (size > NGX_HTTP_UPLOAD_STREAM_SMALL) {
+        ctx->small_reads = 0;
+        return;
+    }
+
+    if (++ctx->small_reads != NGX_HTTP_UPLOAD_STREAM_READS) {
+        return;
+    }
+
+    for (i = 0; i < NGX_HTTP_UPLOAD_STREAM_BUFFERS; i++) {
+        buffer = &ctx->buffers[i];
+
+        if (buffer->touched > NGX_HTTP_UPLOAD_STREAM_SMALL
+            && (buffer == ctx->current
+                || !ngx_http_upload_buffer_busy(ctx, buffer)))
+        {
+            ngx_http_upload_buffer_discard(buffer->buf->start
+                                           + NGX_HTTP_UPLOAD_STREAM_SMALL,
+                                           buffer->buf->start
+                                           + buffer->touched);
+            buffer->touched = NGX_HTTP_UPLOAD_STREAM_SMALL;
+        }
+    }
+}
+
+#endif
+
+
 static ngx_int_t
 ngx_http_upload_buffer_grow(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
 {
@@ -195,9 +268,18 @@ static ngx_int_t
 ngx_http_upload_buffer_switch(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx, size_t size)
 {
+    ngx_uint_t                 count;
     ngx_http_upload_buffer_t  *buffer;
 
-    buffer = ngx_http_upload_buffer_find(ctx);
+    count = NGX_HTTP_UPLOAD_BUFFERS;
+
+#if (NGX_HTTP_V2)
+    if (r->stream) {
+        count = NGX_HTTP_UPLOAD_STREAM_BUFFERS;
+    }
+#endif
+
+    buffer = ngx_http_upload_buffer_find(ctx, count);
     if (buffer == NULL) {
         return NGX_AGAIN;
     }
@@ -271,14 +353,14 @@ ngx_http_upload_buffer_rewind(ngx_http_request_t *r,
 /* the one that was used last: its pages are in the cache */
 
 static ngx_http_upload_buffer_t *
-ngx_http_upload_buffer_find(ngx_http_upload_ctx_t *ctx)
+ngx_http_upload_buffer_find(ngx_http_upload_ctx_t *ctx, ngx_uint_t count)
 {
     ngx_uint_t                 i;
     ngx_http_upload_buffer_t  *buffer, *found;
 
     found = NULL;
 
-    for (i = 0; i < NGX_HTTP_UPLOAD_BUFFERS; i++) {
+    for (i = 0; i < count; i++) {
         buffer = &ctx->buffers[i];
 
         if (buffer == ctx->current
@@ -332,14 +414,21 @@ ngx_http_upload_buffers_free(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
 static void
 ngx_http_upload_buffer_free(ngx_pool_t *pool, ngx_buf_t *b)
 {
-    u_char  *first, *last;
-
-    first = ngx_align_ptr(b->start, ngx_pagesize);
-    last = b->end - ((uintptr_t) b->end & (ngx_pagesize - 1));
-
-    if (first < last) {
-        (void) madvise(first, last - first, MADV_DONTNEED);
-    }
+    ngx_http_upload_buffer_discard(b->start, b->end);
 
     (void) ngx_pfree(pool, b->start);
+}
+
+
+/* the content of whole pages */
+
+static void
+ngx_http_upload_buffer_discard(u_char *start, u_char *end)
+{
+    start = ngx_align_ptr(start, ngx_pagesize);
+    end -= (uintptr_t) end & (ngx_pagesize - 1);
+
+    if (start < end) {
+        (void) madvise(start, end - start, MADV_DONTNEED);
+    }
 }

@@ -345,8 +345,13 @@ class Nginx:
         return wait_for(line, f"the request {tag} is logged")[0].split("|")[1:]
 
     def rss(self):
+        """The largest resident size that the worker had since its start."""
+        return self.memory("VmHWM")
+
+    def memory(self, field):
+        """A size in bytes from what the kernel says of the worker (proc_pid_status(5))."""
         text = pathlib.Path(f"/proc/{self.workers()[0]}/status").read_text()
-        return int(re.search(r"VmHWM:\s+(\d+) kB", text).group(1)) * 1024
+        return int(re.search(rf"{field}:\s+(\d+) kB", text).group(1)) * 1024
 
     @contextlib.contextmanager
     def running(self):

@@ -7,12 +7,14 @@ import itertools
 import os
 import pathlib
 import subprocess
+import time
 
 import pytest
 
 from appending import Upload
-from client import BOUNDARY, form, part
+from client import BOUNDARY, Http2, form, part
 from harness import HAS_HTTP3, of_nginx_alone, wait_for
+from locations import HTTP
 from resumable import DISPOSITION, TYPE
 
 CURL = subprocess.check_output(["curl", "--version"], text=True)
@@ -186,3 +188,52 @@ def test_ranges_of_a_file_of_more_than_4_gib_may_come_in_any_order(own_nginx, ba
     assert (fields["size"], fields["sha256"]) == (str(SIZE).encode(), sha256_of_zeros(SIZE))
     assert (store / "large").stat().st_size == SIZE
     assert nginx.rss() < MEMORY
+
+
+# An HTTP/2 stream is received into buffers as large as its window.
+
+WINDOW = 4 << 20
+HTTP2 = f"{HTTP} client_body_buffer_size {WINDOW}; http2_body_preread_size {WINDOW};"
+
+PIECE = 4096
+PIECES = 5
+PAUSE = 0.1  # seconds, so that each is a read of its own
+LEFT = 256 * 1024  # of a slow stream: its request, and stacks of threads that had nothing to do before
+
+
+def upload(h2, body):
+    stream = h2.request("/plain", len(body))
+    h2.send(stream, body)
+    assert h2.response(stream).status == 200
+
+
+@of_nginx_alone
+def test_a_stream_that_gets_slow_gives_back_what_its_burst_took(own_nginx, backend):
+    data = os.urandom(1 << 20) * 32
+    body = form(part(data, "file", "a.bin"))
+    nginx = own_nginx(http=HTTP2)
+    with Http2(nginx.http2_port) as h2:
+        upload(h2, body)  # which takes what is the worker's own
+        before = nginx.memory("RssAnon")
+        stream = h2.request("/plain", len(body))
+        sent = h2.send_window(stream, body[: WINDOW // 2])
+        h2.ping()
+        wait_for(lambda: nginx.memory("RssAnon") - before > 1 << 20, "the burst is in memory")
+        for _ in range(PIECES):
+            h2.send(stream, body[sent : sent + PIECE], end=False)
+            sent += PIECE
+            time.sleep(PAUSE)
+        wait_for(lambda: nginx.memory("RssAnon") - before < LEFT, "the memory is given back")
+        h2.send(stream, body[sent:])
+        assert h2.response(stream).status == 200
+    assert nginx.files()[-1].read_bytes() == data
+
+
+@of_nginx_alone
+def test_a_stream_at_full_speed_takes_two_windows_at_most(own_nginx, backend):
+    """Besides the one that core has before the body is read."""
+    nginx = own_nginx(http=HTTP2)
+    assert curl(nginx, "http/2 tls", "/plain", 1)[1] == "200"
+    before = nginx.rss()
+    assert curl(nginx, "http/2 tls", "/plain", 64 * WINDOW)[1] == "200"
+    assert nginx.rss() - before < 3.5 * WINDOW
