@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import mmap
@@ -91,6 +92,14 @@ TUS = Kind(
 )
 
 
+TUS_UNFLUSHED = dataclasses.replace(
+    TUS,
+    name="tus-unflushed",
+    title="tus, the whole kit, SHA-256",
+    server=functools.partial(tus.kit, fsync=False),
+)
+
+
 def tus_peer(name: str, title: str, server: Callable[[Settings], Server]) -> Kind:
     return Kind(name, title, server, "/files/", form=False, plain_only=True, one_client=True, credentials=dict)
 
@@ -142,6 +151,7 @@ KINDS = [
         plain_only=True,
     ),
     TUS,
+    TUS_UNFLUSHED,
     tus_peer("tus-server", "tus, `@tus/server` with `@tus/file-store`", tus.reference),
     tus_peer("tuspyserver", "tus, tuspyserver", tus.of_pypi),
     Kind(

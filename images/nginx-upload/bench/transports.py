@@ -59,12 +59,17 @@ def connect_time(address: str) -> float:
         return (time.monotonic() - started) * 1000
 
 
+def part_head() -> bytes:
+    """Return what comes before the file in a form."""
+    disposition = 'Content-Disposition: form-data; name="file"; filename="f.bin"'
+    return f"--{BOUNDARY}\r\n{disposition}\r\n\r\n".encode()
+
+
 def write_body(path: Path, size: int, *, form: bool) -> None:
     """Write the body that curl sends: the beginning of the source, in a form or as it is."""
     with path.open("wb") as target, SOURCE.open("rb") as source:
         if form:
-            head = 'Content-Disposition: form-data; name="file"; filename="f.bin"\r\n\r\n'
-            target.write(f"--{BOUNDARY}\r\n{head}".encode())
+            target.write(part_head())
         for _ in range(size // MIB):
             target.write(source.read(MIB))
         if form:

@@ -119,7 +119,7 @@ def manage(values: dict[str, str], *arguments: str) -> str:
     return done.stdout
 
 
-def kit(settings: Settings) -> Server:
+def kit(settings: Settings, *, fsync: bool = True) -> Server:
     """Return nginx with one worker and the configuration of compose.yaml, and gunicorn with two."""
     for directory in (STORE / "incoming", STORE / "files", STORE / "tmp"):
         directory.mkdir(exist_ok=True)
@@ -137,7 +137,10 @@ def kit(settings: Settings) -> Server:
         "worker_processes auto;": f"worker_processes 1;\nuser root;\ndaemon off;\n{settings.main}",
         "/etc/upload/nginx/": f"{RUN}/",
         "listen 8080 ": tls,
+        "upload_fsync on;": f"upload_fsync {'on' if fsync else 'off'};",
     }.items():
+        if old not in text:
+            raise RuntimeError(f"{COMPOSE} has no {old!r}")
         text = text.replace(old, new)
     path = RUN / "kit.conf"
     path.write_text(text)
