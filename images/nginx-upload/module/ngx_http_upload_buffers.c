@@ -198,12 +198,14 @@ ngx_http_upload_buffer_ready(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
 static void
 ngx_http_upload_buffer_trim(ngx_http_upload_ctx_t *ctx)
 {
-    size_t                     size;
+    size_t                     size, small;
+    u_char                    *start;
     ngx_uint_t                 i;
     ngx_http_upload_buffer_t  *buffer;
 
     buffer = ctx->current;
     size = buffer->buf->last - buffer->buf->start;
+    small = NGX_HTTP_UPLOAD_STREAM_SMALL;
 
     if (size == 0) {
         return;
@@ -213,7 +215,7 @@ ngx_http_upload_buffer_trim(ngx_http_upload_ctx_t *ctx)
         buffer->touched = size;
     }
 
-    if (size > NGX_HTTP_UPLOAD_STREAM_SMALL) {
+    if (size > small) {
         ctx->small_reads = 0;
         return;
     }
@@ -225,15 +227,15 @@ ngx_http_upload_buffer_trim(ngx_http_upload_ctx_t *ctx)
     for (i = 0; i < NGX_HTTP_UPLOAD_STREAM_BUFFERS; i++) {
         buffer = &ctx->buffers[i];
 
-        if (buffer->touched > NGX_HTTP_UPLOAD_STREAM_SMALL
+        if (buffer->touched > small
             && (buffer == ctx->current
                 || !ngx_http_upload_buffer_busy(ctx, buffer)))
         {
-            ngx_http_upload_buffer_discard(buffer->buf->start
-                                           + NGX_HTTP_UPLOAD_STREAM_SMALL,
-                                           buffer->buf->start
-                                           + buffer->touched);
-            buffer->touched = NGX_HTTP_UPLOAD_STREAM_SMALL;
+            start = buffer->buf->start;
+
+            ngx_http_upload_buffer_discard(start + small,
+                                           start + buffer->touched);
+            buffer->touched = small;
         }
     }
 }

@@ -2,7 +2,7 @@
 /*
  * A streaming multipart/form-data parser, see upload_multipart.h.
  *
- * Content is looked through with memmem() and handed on in ranges of the
+ * Content is searched for the delimiter and handed on in ranges of the
  * caller's own input.  Only bytes that may still turn out to be a delimiter
  * are kept between two reads, in mp->hold.
  */
@@ -78,6 +78,7 @@ upload_multipart_init(upload_multipart_t *mp, const upload_str_t *boundary,
     memcpy(mp->pattern, "\r\n--", 4);
     memcpy(mp->pattern + 4, boundary->data, boundary->len);
     mp->pattern_len = 4 + boundary->len;
+    upload_search_init(&mp->search, mp->pattern, mp->pattern_len);
 
     /*
      * The first delimiter may stand at the very beginning, as if a line had
@@ -245,8 +246,8 @@ upload_multipart_content(upload_multipart_t *mp, const unsigned char **pos,
     /* where a bare LF begins a delimiter, a CR before it is optional */
     skip = mp->bare_lf ? 1 : 0;
 
-    p = memmem(start, last - start, mp->pattern + skip,
-               mp->pattern_len - skip);
+    p = upload_search(&mp->search, mp->pattern + skip,
+                      mp->pattern_len - skip, start, last);
 
     if (p == NULL) {
         p = upload_multipart_keep(mp, start, last);

@@ -13,6 +13,8 @@
 
 #include <stddef.h>
 
+#include "upload_search.h"
+
 
 /*
  * RFC 2046 allows 70 characters; the rest is for clients that never
@@ -85,6 +87,7 @@ typedef struct {
     unsigned               first:1;
 
     unsigned char          pattern[4 + UPLOAD_MULTIPART_BOUNDARY_MAX];
+    upload_search_t        search;
     unsigned char          hold[UPLOAD_MULTIPART_HOLD_SIZE];
     unsigned char          flushed[UPLOAD_MULTIPART_HOLD_SIZE];
 } upload_multipart_t;
