@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import resource
 import secrets
 import signal
 import subprocess
@@ -395,3 +396,18 @@ def test_nine_gibibytes_over_four_connections_take_less_than_sixty_mebibytes(
     assert process.returncode == DONE, err
     assert json.loads(out)["size"] == 9 << 30
     assert 20 * 1024 < peak < 60 * 1024
+
+
+@pytest.mark.parametrize("jobs", [1, 4])
+def test_the_disk_is_read_once(client: Client, file: Callable[[int], Path], jobs: int) -> None:
+    """Several connections read a file, and its SHA-256 behind them what is still in memory."""
+    path = file(1 << 30)
+    if os.major(path.stat().st_dev) == 0:
+        pytest.skip("the file is in memory, or what its file system reads is not counted")
+    with path.open("rb") as opened:
+        os.fsync(opened.fileno())
+        os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_inblock
+    client.receipts("-j", jobs, path)
+    blocks = resource.getrusage(resource.RUSAGE_CHILDREN).ru_inblock - before
+    assert 1.0 <= blocks * 512 / path.stat().st_size < 1.1
