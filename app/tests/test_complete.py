@@ -48,6 +48,13 @@ def test_a_file_is_recorded_and_moved_to_its_place(
     assert incoming() == []
 
 
+def test_the_token_that_sent_a_form_is_recorded(owner: Person) -> None:
+    owner.api.upload(received(b"by token", "token.bam"))
+    owner.browser.upload(received(b"by session", "session.bam"))
+    assert Upload.objects.get(name="token.bam").token == owner.user.tokens.get()
+    assert Upload.objects.get(name="session.bam").token is None
+
+
 def test_the_file_is_renamed_and_not_copied(owner: Person, stored: Listing) -> None:
     fields = received(b"x")
     inode = Path(dict(fields)["file.path"]).stat().st_ino

@@ -80,6 +80,7 @@ def complete(request: HttpRequest) -> HttpResponse:
     uploads = [
         Upload(
             owner=owner,
+            token_id=grant.token,
             name=file.name,
             size=file.size,
             sha256=file.sha256,
