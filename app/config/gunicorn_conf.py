@@ -1,6 +1,7 @@
 """gunicorn behind nginx on a unix socket: `gunicorn --config python:config.gunicorn_conf`."""
 
 import logging
+import re
 from collections.abc import MutableMapping
 from datetime import timedelta
 from typing import Any
@@ -43,9 +44,11 @@ class QuietLogger(Logger):
         environ: MutableMapping[str, Any],
         request_time: timedelta,
     ) -> None:
-        """Write one line for a request."""
-        if environ.get("PATH_INFO") != "/healthz":
-            super().access(resp, req, environ, request_time)
+        """Write one line for a request, without what opens a file to whoever reads it."""
+        path = environ.get("PATH_INFO", "")
+        if path != "/healthz":
+            masked = {**environ, "PATH_INFO": re.sub(r"^(/+shared/+)[^/]+", r"\1-", path)}
+            super().access(resp, req, masked, request_time)
 
 
 logger_class = QuietLogger

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import secrets
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from conftest import Site
 
 SERVICE_ID = 10470
 
@@ -38,6 +42,17 @@ def test_only_nginx_listens_and_the_app_has_no_network(host: Any) -> None:
 def test_the_health_check_is_not_reachable_from_outside(host: Any) -> None:
     assert host.socket("tcp://127.0.0.1:8089").is_listening
     assert not host.socket("tcp://0.0.0.0:8089").is_listening
+
+
+def test_no_log_has_the_address_of_a_share(host: Any, site: Site) -> None:
+    secret = secrets.token_hex(16)
+    for path in (f"/shared/{secret}", f"//shared/{secret}/download?x", f"http://h/shared/{secret}"):
+        answer = site.exchange(site.head("Connection: close", path=path, method="GET", token=""))
+        assert answer.status == 404
+    for name in ("upload-nginx", "upload-app"):
+        log = host.check_output(f"docker logs --since 1m {name} 2>&1")
+        assert "/shared/-" in log
+        assert secret not in log
 
 
 @pytest.mark.parametrize("directory", ["incoming", "files", "tmp"])
