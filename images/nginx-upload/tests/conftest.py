@@ -86,6 +86,16 @@ def nginx(shared, aio, backend):
 
 
 @pytest.fixture
+def without_errors(nginx):
+    """Nothing that is in order, or the client's fault, is an error to nginx."""
+    nginx.expected = []
+    before = len(nginx.errors())
+    yield
+    for line in nginx.errors()[before:].splitlines():
+        assert "[error]" not in line or any(text in line for text in nginx.expected), line
+
+
+@pytest.fixture
 def own_nginx(backend, aio, tmp_path):
     """Starts nginx with other settings; as many as a test needs."""
     started = []

@@ -2,8 +2,12 @@
 
 import contextlib
 import hashlib
+import itertools
+import random
 import uuid
 import zlib
+
+import pytest
 
 import http3
 from client import Connection, Http2, chunked, exchange, head
@@ -11,6 +15,9 @@ from harness import LEFT, wait_for
 
 TYPE = "application/octet-stream"
 DISPOSITION = 'attachment; filename="movie.bin"'
+
+DATA = random.Random(1).randbytes(200_001)
+PIECES = 8
 
 DIGESTS = ("md5", "sha1", "sha256", "sha512")
 
@@ -92,6 +99,38 @@ def by_http3_without_length(nginx, path, body, headers, content_type=TYPE):
 
 WAYS = [by_length, by_chunks, by_http2, by_http2_without_length]
 WAYS += [by_http3, by_http3_without_length] if http3.IS_HERE else []
+
+every_way = pytest.mark.parametrize("way", WAYS)
+
+
+def pieces(total, count):
+    """The ranges of a file in so many pieces of about the same size."""
+    ends = [total * i // count for i in range(count + 1)]
+    return [(first, last - 1) for first, last in itertools.pairwise(ends)]
+
+
+def overlapping(total):
+    step = total // PIECES
+    return [(max(0, first - step // 3), last) for first, last in pieces(total, PIECES)]
+
+
+def repeated(total):
+    ranges = pieces(total, PIECES)
+    return [r for r in ranges[:-1] for _ in range(2)] + ranges[-1:]
+
+
+# the ranges of DATA, as they may come
+ORDERS = {
+    "in order": pieces(len(DATA), PIECES),
+    "in reverse": pieces(len(DATA), PIECES)[::-1],
+    "shuffled": random.Random(2).sample(pieces(len(DATA), PIECES), PIECES),
+    "odd ones first": pieces(len(DATA), PIECES)[1::2] + pieces(len(DATA), PIECES)[::2],
+    "overlapping": overlapping(len(DATA)),
+    "overlapping in reverse": overlapping(len(DATA))[::-1],
+    "repeated": repeated(len(DATA)),
+    "the end first": [(len(DATA) - 1, len(DATA) - 1), (0, len(DATA) - 2)],
+    "within others": [(0, 99_999), (10, 20), (150_000, 180_000), (100_001, 190_000), (190_001, 200_000), (50, 100_001)],
+}
 
 
 def merge(ranges):
@@ -222,3 +261,12 @@ class Upload:
 
     def wait_written(self, size):
         wait_for(lambda: self.is_written(size), f"{size} bytes are on the disk")
+
+
+def begin_range(nginx, upload, first, last, sent, path="/raw"):
+    c = Connection(nginx.port)
+    c.send_read(
+        head(path, last - first + 1, headers=lines(upload.headers(first, last)), content_type=TYPE)
+        + upload.data[first : first + sent]
+    )
+    return c

@@ -1,28 +1,17 @@
-"""Requests that append their body to a file: what they bring, what they tell the application, what is refused."""
+"""Requests that append their body to a file: what they bring, what they tell the application, and who may write."""
 
 import itertools
 import os
-import pathlib
 import random
-import shutil
 import signal
 
 import pytest
 
-from appending import WAYS, Upload, is_writing
-from client import Connection, exchange, form, head, part, post
+from appending import WAYS, Upload, assert_problem, is_writing, ways
+from client import exchange, form, head, part
 from harness import LEFT, Answer, both_ways, wait_for
 
 DATA = random.Random(0).randbytes(700_000)
-FULL = pathlib.Path(os.environ["UPLOAD_TEST_FULL"])
-
-ways = pytest.mark.parametrize("way", WAYS)
-
-
-def assert_problem(response, status, *words):
-    assert (response.status, response.json()["status"]) == (status, status)
-    for word in words:
-        assert word in response.json()["detail"]
 
 
 @both_ways
@@ -108,30 +97,6 @@ def test_several_requests_share_a_connection(nginx, backend, way):
 
 @both_ways
 @ways
-@pytest.mark.parametrize("offset", [0, 1, 999, 1001, 10**15])
-def test_another_offset_than_the_size_is_409_and_changes_nothing(nginx, backend, way, offset):
-    upload = Upload(nginx, backend)
-    assert upload.append(DATA[:1000]).status == 200
-    before = [(p.read_bytes(), p.stat().st_mtime_ns) for p in nginx.files()]
-    upload.answer = {"Offset": offset}
-    assert_problem(upload.append(DATA, way), 409, "1000 bytes", "another offset")
-    assert [(p.read_bytes(), p.stat().st_mtime_ns) for p in nginx.files()] == before
-    assert len(backend.completes) == 1
-    # and the right one goes on
-    upload.answer = {}
-    assert upload.append(DATA[1000:], way).status == 200
-    assert upload.is_complete(DATA, 1000)
-
-
-@both_ways
-def test_an_offset_in_a_file_that_is_not_there_is_409_and_creates_none(nginx, backend):
-    upload = Upload(nginx, backend, Offset=5)
-    assert_problem(upload.append(DATA), 409, "0 bytes")
-    assert (nginx.files(), backend.completes) == ([], [])
-
-
-@both_ways
-@ways
 def test_a_second_writer_is_423_at_once_and_the_first_goes_on(nginx, backend, way):
     upload = Upload(nginx, backend)
     first = upload.request(way, len(DATA))
@@ -175,56 +140,6 @@ def test_the_lock_is_gone_when_the_answer_is_there(nginx, backend, way):
 
 @both_ways
 @ways
-@pytest.mark.parametrize("limit", ["Length", "Max_Size"])
-def test_a_body_over_the_limit_is_413_and_nothing_of_it_is_appended(nginx, backend, way, limit):
-    upload = Upload(nginx, backend, **{limit: len(DATA) - 1})
-    assert upload.append(DATA[:1000]).status == 200
-    assert_problem(upload.append(DATA[1000:], way), 413, f"larger than {len(DATA) - 1} bytes")
-    assert upload.data() == DATA[:1000]
-    assert len(backend.completes) == 1
-    # nothing is wrong with the digest, and the limit itself is not too much
-    assert upload.append(DATA[1000:-1], way).status == 200
-    assert upload.is_complete(DATA[:-1], 1000)
-    assert_problem(upload.append(b"x", way), 413)
-    assert upload.append(b"", way).status == 200
-    assert upload.is_complete(DATA[:-1], len(DATA) - 1)
-
-
-@ways
-def test_upload_max_file_size_is_the_limit_of_the_whole_file(nginx, backend, way):
-    upload = Upload(nginx, backend)
-    assert upload.append(DATA[:600], way, path="/append-limited").status == 200
-    assert_problem(
-        upload.append(DATA[600:1001], way, path="/append-limited"), 413, "1000 bytes", "upload_max_file_size"
-    )
-    assert upload.data() == DATA[:600]
-    assert upload.append(DATA[600:1000], way, path="/append-limited").status == 200
-    assert upload.is_complete(DATA[:1000], 600)
-
-
-@both_ways
-@ways
-def test_the_smallest_limit_counts(nginx, backend, way):
-    upload = Upload(nginx, backend, Length=10, Max_Size=20)
-    assert_problem(upload.append(b"x" * 11, way), 413, "10 bytes")
-    upload.answer = {"Length": 20, "Max_Size": 10}
-    assert_problem(upload.append(b"x" * 11, way), 413, "10 bytes")
-    assert upload.size() == 0
-    assert upload.append(b"x" * 10, way).status == 200
-
-
-@both_ways
-@ways
-def test_a_file_of_length_0_is_complete_with_an_empty_body_only(nginx, backend, way):
-    upload = Upload(nginx, backend, Length=0)
-    assert_problem(upload.append(b"x", way), 413, "larger than 0 bytes")
-    assert upload.size() == 0
-    assert upload.append(b"", way).status == 200
-    assert upload.is_complete(b"", 0)
-
-
-@both_ways
-@ways
 def test_an_empty_body_appends_nothing_and_is_an_answer_with_the_digests(nginx, backend, way):
     upload = Upload(nginx, backend)
     assert upload.append(b"", way).status == 200
@@ -239,114 +154,6 @@ def test_a_request_without_a_body_is_an_empty_one(nginx, backend):
     for method in ("POST", "PUT", "PATCH"):
         assert exchange(nginx.port, head("/append", method=method, content_type="")).status == 200
         assert upload.is_complete(b"", 0)
-
-
-def refused_before_the_body(upload, length, path="/append"):
-    """The status for a client that waits to be asked for its body; it is not asked."""
-    request = upload.request(length=length, path=path, headers=["Expect: 100-continue"])
-    response = request.response()
-    assert response.interim == []
-    assert response.header("Connection") == "close"
-    request.leave()
-    return response.status
-
-
-@both_ways
-def test_nobody_is_asked_for_a_body_that_is_not_wanted(nginx, backend):
-    upload = Upload(nginx, backend, Length=1000)
-    assert refused_before_the_body(upload, 1001) == 413
-    assert refused_before_the_body(upload, 2**63 - 1) == 413
-    assert nginx.files() == []
-    assert upload.append(b"x" * 100).status == 200
-    for length in (901, 2**63 - 1):
-        assert refused_before_the_body(upload, length) == 413
-    upload.answer = {"Offset": 99}
-    assert refused_before_the_body(upload, 10) == 409
-    upload.answer = {"Path": "/elsewhere"}
-    assert refused_before_the_body(upload, 10) == 502
-    upload.answer = {}
-    first = upload.request(length=900, headers=["Expect: 100-continue"])
-    assert first.connection.file.readline() == b"HTTP/1.1 100 Continue\r\n"
-    assert refused_before_the_body(upload, 10) == 423
-    first.leave()
-    assert upload.data() == b"x" * 100
-
-
-BAD_PATHS = {
-    "elsewhere": lambda store: "/etc/file",
-    "relative": lambda store: "file",
-    "empty": lambda store: "",
-    "the store itself": str,
-    "the store with a slash": lambda store: f"{store}/",
-    "a directory by its slash": lambda store: f"{store}/directory/",
-    "a neighbour": lambda store: f"{store}x/file",
-    "above": lambda store: f"{store}/../file",
-    "above later": lambda store: f"{store}/directory/../../file",
-    "ends above": lambda store: f"{store}/..",
-    "inside again": lambda store: f"{store}/directory/../file",
-}
-
-
-@both_ways
-@pytest.mark.parametrize("where", BAD_PATHS)
-def test_a_path_outside_of_the_store_is_502(nginx, backend, where):
-    upload = Upload(nginx, backend, Path=BAD_PATHS[where](nginx.store))
-    (nginx.store / "directory").mkdir(exist_ok=True)
-    assert_problem(upload.append(DATA), 502, "X-Upload-Path", "upload_store")
-    assert (nginx.files(), backend.completes) == ([], [])
-    assert not (nginx.store.parent / "file").exists()
-    (nginx.store / "directory").rmdir()
-
-
-@both_ways
-@pytest.mark.parametrize("name", ["Offset", "Length", "Max_Size"])
-@pytest.mark.parametrize("value", ["", "-1", "1x", "0x10", "99999999999999999999"])
-def test_numbers_that_are_none_are_502(nginx, backend, name, value):
-    upload = Upload(nginx, backend, **{name: value})
-    assert_problem(upload.append(DATA), 502, "X-Upload-" + name.replace("_", "-"))
-    assert (nginx.files(), backend.completes) == ([], [])
-
-
-@both_ways
-def test_a_name_that_is_no_regular_file_is_500_and_left_alone(nginx, backend, tmp_path):
-    upload = Upload(nginx, backend)
-    target = tmp_path / "target"
-    target.write_bytes(b"before")
-    upload.path.symlink_to(target)
-    upload.answer = {"Offset": 6}
-    assert upload.append(DATA).status == 500
-    upload.path.unlink()
-    upload.path.symlink_to(tmp_path / "nothing")
-    upload.answer = {"Offset": 0}
-    assert upload.append(DATA).status == 500
-    upload.path.unlink()
-    upload.path.mkdir()
-    assert upload.append(DATA).status == 500
-    upload.path.rmdir()
-    os.mkfifo(upload.path)
-    assert upload.append(DATA).status == 500
-    upload.path.unlink()
-    assert upload.append(b"").status == 200
-    upload.checkpoint.unlink()
-    upload.checkpoint.symlink_to(target)
-    assert upload.append(DATA).status == 500
-    assert target.read_bytes() == b"before"
-    assert not (tmp_path / "nothing").exists()
-
-
-@both_ways
-def test_a_directory_that_is_not_there_or_not_writable_is_503(nginx, backend):
-    directory = nginx.store / "missing"
-    upload = Upload(nginx, backend, directory=directory)
-    assert_problem(upload.append(DATA), 503, "directory")
-    directory.mkdir()
-    directory.chmod(0o500)
-    assert_problem(upload.append(DATA), 503, "directory")
-    directory.chmod(0o700)
-    assert nginx.files() == []
-    assert upload.append(DATA).status == 200
-    assert upload.is_complete(DATA, 0)
-    shutil.rmtree(directory)
 
 
 @both_ways
@@ -401,43 +208,6 @@ def test_upload_store_access_is_for_the_file_and_its_checkpoint(own_nginx, backe
 
 
 @both_ways
-@ways
-@pytest.mark.parametrize("answer", [Answer(401, {"WWW-Authenticate": "Bearer"}), Answer(404, {}, b"no"), Answer(507)])
-def test_a_refusal_of_authorize_is_the_answer_and_creates_nothing(nginx, backend, way, answer):
-    upload = Upload(nginx, backend)
-    backend.authorize = Answer(answer.status, {**answer.headers, "X-Upload-Path": upload.path}, answer.body)
-    response = upload.append(DATA, way)
-    assert (response.status, response.body) == (answer.status, answer.body)
-    assert response.header("WWW-Authenticate") == answer.headers.get("WWW-Authenticate")
-    assert (nginx.files(), backend.completes) == ([], [])
-
-
-@both_ways
-def test_without_a_path_in_the_answer_the_request_is_a_form_or_refused_as_one(nginx, backend):
-    body = form(part(DATA, "file", "a"))
-    assert post(nginx.port, body, path="/append").status == 200
-    (stored,) = nginx.files()
-    assert stored.read_bytes() == DATA
-    stored.unlink()
-    for content_type, status in (("", 400), ("text/plain", 415), ("multipart/form-data", 400)):
-        backend.reset()
-        assert_problem(post(nginx.port, body, path="/append", content_type=content_type), status)
-        assert len(backend.authorizes) == 1
-        assert (nginx.files(), backend.completes) == ([], [])
-
-
-@pytest.mark.parametrize("method", ["OPTIONS", "HEAD", "GET", "DELETE"])
-def test_other_methods_are_handed_on(nginx, backend, method):
-    with Connection(nginx.port) as c:
-        c.send(head("/append", method=method, length=0))
-        # 501: the application here knows of no such method
-        assert c.file.readline().split()[1] == {"GET": b"200", "HEAD": b"200"}.get(method, b"501")
-    assert (backend.authorizes, nginx.files()) == ([], [])
-    for seen in backend.completes:
-        assert (seen.method, seen.path) == (method, "/append")
-
-
-@both_ways
 def test_what_was_appended_is_logged(nginx, backend):
     upload = Upload(nginx, backend)
     for end in (300_000, len(DATA)):
@@ -446,49 +216,6 @@ def test_what_was_appended_is_logged(nginx, backend):
         sha256 = dict(backend.completes[-1].form)["sha256"].decode()
         line = [line for line in nginx.errors().splitlines() if str(upload.path) in line and sha256 in line][-1]
         assert "[info]" in line and f": {size} bytes in " in line and f"size {end}, sha256 {sha256}" in line
-
-
-@both_ways
-def test_what_was_refused_is_logged_with_its_reason(nginx, backend):
-    upload = Upload(nginx, backend, Length=11)
-    assert upload.append(DATA).status == 413
-    assert "upload failed: the file is larger than 11 bytes" in nginx.errors()
-
-
-@pytest.fixture
-def full():
-    yield FULL
-    for path in FULL.iterdir():
-        path.unlink()
-
-
-@both_ways
-@ways
-def test_a_disk_that_is_too_small_for_the_length_is_507_before_the_body(nginx, backend, full, way):
-    upload = Upload(nginx, backend, directory=full, Length=2_000_000)
-    assert refused_before_the_body(upload, 1000, path="/append-full") == 507
-    assert_problem(upload.append(DATA, way, path="/append-full"), 507, "no space is left")
-    assert (upload.size(), backend.completes) == (0, [])
-    upload.answer = {"Length": 900_000}
-    assert upload.append(DATA, way, path="/append-full").status == 200
-    assert upload.is_complete(DATA, 0)
-
-
-@both_ways
-@ways
-def test_what_fits_on_the_disk_is_kept_and_the_rest_is_507(nginx, backend, full, way):
-    upload = Upload(nginx, backend, directory=full, Length=900_000)
-    ballast = full / "ballast"
-    ballast.write_bytes(bytes(500_000))
-    assert upload.append(DATA[:1000], way, path="/append-full-unreserved").status == 200
-    assert_problem(upload.append(DATA[1000:], way, path="/append-full-unreserved"), 507, "no space is left")
-    offset = upload.size()
-    assert 500_000 < offset < 600_000
-    assert upload.data() == DATA[:offset]
-    assert len(backend.completes) == 1
-    ballast.unlink()
-    assert upload.append(DATA[offset:], way, path="/append-full-unreserved").status == 200
-    assert upload.is_complete(DATA, offset)
 
 
 def open_files(nginx):

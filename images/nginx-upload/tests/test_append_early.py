@@ -6,10 +6,9 @@ import socket
 import pytest
 
 import http3
-from appending import WAYS, Upload
+from appending import OTHER_BOOT, WAYS, Upload, rewrite
 from client import post
 from harness import wait_for
-from test_append_breaks import OTHER_BOOT, rewrite
 
 DATA = random.Random(5).randbytes(200_000)
 KEPT = 1000
