@@ -25,6 +25,7 @@ static void ngx_http_upload_work(void *data, ngx_log_t *log);
 static void ngx_http_upload_work_end(ngx_http_upload_batch_t *batch);
 static ngx_int_t ngx_http_upload_batch_done(ngx_http_request_t *r,
     ngx_http_upload_ctx_t *ctx);
+static void ngx_http_upload_batch_clear(ngx_http_upload_batch_t *batch);
 
 #if (NGX_THREADS)
 static ngx_thread_pool_t *ngx_http_upload_thread_pool(ngx_http_request_t *r,
@@ -467,9 +468,7 @@ ngx_http_upload_batch_done(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
     err = batch->err;
     done = batch->step ? ctx->done : NULL;
 
-    batch->n = 0;
-    batch->size = 0;
-    batch->side_len = 0;
+    ngx_http_upload_batch_clear(batch);
     batch->step = NULL;
 
     ngx_http_upload_buffers_free(r, ctx);
@@ -481,7 +480,7 @@ ngx_http_upload_batch_done(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
 
     if (err) {
         /* what came behind the bytes that are missing is of no use */
-        ctx->batch->n = 0;
+        ngx_http_upload_batch_clear(ctx->batch);
 
         return ngx_http_upload_work_failed(r, ctx, err);
     }
@@ -492,6 +491,15 @@ ngx_http_upload_batch_done(ngx_http_request_t *r, ngx_http_upload_ctx_t *ctx)
     }
 
     return done ? done(r, ctx) : NGX_OK;
+}
+
+
+static void
+ngx_http_upload_batch_clear(ngx_http_upload_batch_t *batch)
+{
+    batch->n = 0;
+    batch->size = 0;
+    batch->side_len = 0;
 }
 
 
@@ -518,7 +526,7 @@ ngx_http_upload_pipeline_close(ngx_http_upload_ctx_t *ctx)
 
         if (last->err) {
             /* nobody has looked at that: bytes are missing before these */
-            batch->n = 0;
+            ngx_http_upload_batch_clear(batch);
         }
 
         batch->step = ctx->keep;
