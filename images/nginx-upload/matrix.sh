@@ -1,15 +1,16 @@
 #!/bin/bash
 # Runs test.sh with the nginx of three Debian releases: 12, 13 and sid.
 #
-#   BASE_IMAGE=... [BUILD_CA=bundle.pem] [PURGE=1] images/nginx-upload/matrix.sh [pytest arguments]
+#   BASE_IMAGE=... [BUILD_CA=bundle.pem] [SUITES=...] [PURGE=1] images/nginx-upload/matrix.sh [pytest arguments]
 #
-# BASE_IMAGE is Debian 13; the role base_image makes the other two, with Ansible. They are kept and used again as they are:
-# PURGE=1 removes them, and what the tests built.
+# SUITES are the releases to run instead of "bookworm trixie sid". BASE_IMAGE is Debian 13; the role base_image makes
+# the other two, with Ansible. They are kept and used again as they are: PURGE=1 removes them, and what the tests built.
 set -euo pipefail
 
 : "${BASE_IMAGE:?the image to build on, a root file system of Debian 13}"
 cd "$(dirname "$0")/../.."
 docker=${DOCKER:-docker}
+read -ra suites <<< "${SUITES:-bookworm trixie sid}"
 log=$(mktemp -d)
 trap 'rm -rf "$log"' EXIT
 
@@ -40,19 +41,20 @@ run() {
 
 seconds=$SECONDS
 status=0
-for suite in bookworm trixie sid; do
+for suite in "${suites[@]}"; do
     echo "==> $suite"
     run "$suite" "$@" 2>&1 | tee "$log/$suite" || status=1
 done
 if [[ ${PURGE:-} == 1 ]]; then
-    for suite in bookworm sid; do
+    for suite in "${suites[@]}"; do
+        [[ $suite != trixie ]] || continue
         base=$(newest_base "$suite")
         [[ -z $base ]] || "$docker" image rm "$base" || status=1
     done
 fi
 
 echo "==> the releases"
-for suite in bookworm trixie sid; do
+for suite in "${suites[@]}"; do
     if ! closing=$(grep -E '(passed|failed|error).* in [0-9.]+s' "$log/$suite" | tail -n 1 | tr -d '='); then
         # apt's reason, where it is one of the archive
         closing=" 1 error: no test ran: $(grep -m 1 -oE 'E: .*' "$log/$suite" || echo 'the image could not be built')"
