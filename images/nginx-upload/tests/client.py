@@ -14,7 +14,7 @@ import h2.events
 import h2.exceptions
 import hyperframe.frame
 
-from harness import DEADLINE, wait_for
+from harness import BLOCKED, DEADLINE, wait_for
 
 BOUNDARY = b"----WebKitFormBoundary7MA4YWxkTrZu0gW"
 
@@ -102,7 +102,7 @@ class Connection:
     def send_until_blocked(self, data):
         """Sends as long as anybody takes it, and says how much."""
         sent = 0
-        self.socket.settimeout(0.3)
+        self.socket.settimeout(BLOCKED)
         try:
             while sent < len(data):
                 sent += self.socket.send(data[sent : sent + 1000000])
@@ -288,7 +288,7 @@ class Http2:
     def send_until_blocked(self, stream, data):
         """Sends as long as the window is widened, and says how much."""
         sent = self.send_window(stream, data)
-        while select.select([self.socket], [], [], 0.3)[0]:
+        while select.select([self.socket], [], [], BLOCKED)[0]:
             self.receive()
             sent += self.send_window(stream, data[sent:])
         return sent

@@ -40,6 +40,9 @@ LEFT = (0, 400, 499)
 # seconds that a test waits for a condition before it fails
 DEADLINE = {"": 15, "sanitizers": 60, "valgrind": 120}[WATCHER]
 
+# seconds in which nginx takes nothing from a client before it is said to be blocked
+BLOCKED = DEADLINE / 50
+
 if WATCHER == "valgrind":
     NGINX = [
         "valgrind",

@@ -17,7 +17,7 @@ from aioquic.quic.events import (
 )
 
 from client import BOUNDARY, Response, request_fields
-from harness import DEADLINE
+from harness import BLOCKED, DEADLINE
 
 
 class Http3:
@@ -115,7 +115,7 @@ class Http3:
         taken = -1
         while taken != self.taken(stream):
             taken = self.taken(stream)
-            blocked = time.monotonic() + 0.3
+            blocked = time.monotonic() + BLOCKED
             while time.monotonic() < blocked:
                 self.receive(blocked - time.monotonic())
         return taken
