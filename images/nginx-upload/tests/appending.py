@@ -71,7 +71,9 @@ class Upload:
         return self.path.read_bytes() if self.path.exists() else b""
 
     def request(self, way="length", length=None, **kwargs):
-        return Request(self.nginx, way, length, **kwargs)
+        request = Request(self.nginx, way, length, **kwargs)
+        request.target = self
+        return request
 
     def append(self, data, way="length", **kwargs):
         """A whole request, and its answer."""
@@ -103,6 +105,7 @@ class Request:
         self, nginx, way, length, path="/append", method="PATCH", content_type=OFFSET_STREAM, tag=None, headers=()
     ):
         self.nginx, self.way, self.tag = nginx, way, tag
+        self.target = None
         if tag:
             path += "?t=" + tag
         if self.is_stream:
@@ -170,8 +173,12 @@ class Request:
             self.connection.close()
 
     def over(self):
-        """The status that nginx logged once it was done with the request."""
-        return int(self.nginx.logged(self.tag)[0])
+        """The status that nginx logged once it was done with the request, and with the file of its upload."""
+        status = int(self.nginx.logged(self.tag)[0])
+        if self.target:
+            # what is left of a request that nobody answers is written a moment after it is logged
+            wait_for(lambda: not self.target.is_locked(), "the file is let go")
+        return status
 
 
 def is_writing(upload, size):
