@@ -93,7 +93,8 @@ def test_a_second_patch_takes_over_itself(stack: Stack, stored: Listing) -> None
     path = partials.path_of(Upload.objects.get().id)
     with stack.begin("PATCH", url, 2 * SIZE, {**CHUNK, "Upload-Offset": "0"}) as connection:
         connection.sendall(content[: 256 * 1024])
-        wait_until(lambda: path.stat().st_size == 256 * 1024)
+        # All but 16 KiB at most, for which no thread is woken up: they are written when it ends.
+        wait_until(lambda: path.stat().st_size > 240 * 1024)
         begun = time.monotonic()
         assert patch(stack, url, 256 * 1024, content[256 * 1024 :]).status == 204
         assert time.monotonic() - begun < 5
