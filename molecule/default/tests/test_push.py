@@ -400,7 +400,7 @@ def test_nine_gibibytes_over_four_connections_take_less_than_sixty_mebibytes(
 
 @pytest.mark.parametrize("jobs", [1, 4])
 def test_the_disk_is_read_once(client: Client, file: Callable[[int], Path], jobs: int) -> None:
-    """Several connections read a file, and its SHA-256 behind them what is still in memory."""
+    """Where memory has room: several connections read a file, and its SHA-256 behind them."""
     path = file(1 << 30)
     if os.major(path.stat().st_dev) == 0:
         pytest.skip("the file is in memory, or what its file system reads is not counted")
