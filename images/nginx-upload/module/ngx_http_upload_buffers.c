@@ -220,7 +220,7 @@ ngx_http_upload_buffer_trim(ngx_http_upload_ctx_t *ctx)
         return;
     }
 
-    if (++ctx->small_reads != NGX_HTTP_UPLOAD_STREAM_READS) {
+    if (++ctx->small_reads < NGX_HTTP_UPLOAD_STREAM_READS) {
         return;
     }
 
