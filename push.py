@@ -196,9 +196,15 @@ PIECE_LEAST = 32 << 20
 PIECES_MOST = 128
 """Several connections send pieces of a file: not tiny, and few enough to be named in one header."""
 
-REQUEST_LEAST = 1 << 20
+LARGE_FILE = 4 << 30
+"""What is sent and hashed of a file of so many bytes need not stay in the system's memory."""
+
+REQUEST_LEAST = 1 << 16
 REQUEST_FIRST = 64 << 20
 """How small requests get behind a proxy that cuts them, and the first size to try after a 413."""
+
+REQUEST_EARLY = 1 << 20
+"""A request that is cut before so many bytes met an accident, unless nothing of it arrives."""
 
 REQUESTS_BEFORE_MORE = 8
 """Good requests in a row before a larger one is tried again."""
@@ -240,11 +246,10 @@ TOKEN_PREFIX = "dnu_"  # noqa: S105 - the public part of a token
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 SAMPLE_BYTES = 50 * BLOCK
-SAMPLE_CUT = 25 * BLOCK
 SAMPLE_SLOW = 4 * BLOCK
 SAMPLE_PIECE = 1 << 14
 SAMPLE_NAME = {"filename": "push-doctor.tmp"}
-"""What the doctor sends: in all, before it cuts, slowly, and in what pieces then."""
+"""What the doctor sends: in all, slowly, and in what pieces then."""
 
 TRICKLE_SECONDS = 65.0
 """Longer than the 60 s after which many proxies cut a request."""
@@ -252,7 +257,7 @@ TRICKLE_SECONDS = 65.0
 ANNOUNCE_MOST = 32 << 20
 """Bytes without a token that the doctor sends before it gives up on a refusal."""
 
-CEILINGS = (10**6, 10**7, 10**8, 10**9, 10**10, 10**11, 10**12)
+CEILINGS = (0, 10**6, 10**7, 10**8, 10**9, 10**10, 10**11, 10**12)
 """Sizes of requests that the doctor announces."""
 
 CERTIFICATE_DAYS = 14
@@ -606,6 +611,14 @@ class LocalFile:
                 "run again when nothing writes to it any more."
             )
         return block
+
+    def drop(self, start: int, end: int) -> None:
+        """Let the system use the memory that it keeps a stretch in for what is still to be read.
+
+        It prefers to keep what was read twice, which the sending and the hashing do.
+        """
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self._file.fileno(), start, end - start, os.POSIX_FADV_DONTNEED)
 
     def _read(self, offset: int, size: int) -> bytes:
         if hasattr(os, "pread"):
@@ -1715,7 +1728,7 @@ class Pace:
         self._most = limit
         self._limit = limit
         self._note = note
-        self._cut: int | None = None
+        self._cuts: dict[int | None, int] = {}
         self._good = 0
 
     def size(self, left: int) -> int:
@@ -1730,19 +1743,21 @@ class Pace:
         self._shrink(min(tried // 2, REQUEST_FIRST), f"requests of {human(tried)} are refused")
         return True
 
-    def cut(self, sent: int) -> None:
+    def cut(self, place: int, sent: int) -> None:
         """Take note of a request that ended early: twice in a row means something cuts them."""
         if sent < REQUEST_LEAST:
             return
         self._good = 0
-        if self._cut is not None:
-            least = min(sent, self._cut)
+        # Back at the same place, nothing arrived: what is between buffers whole requests.
+        key = place if sent < REQUEST_EARLY else None
+        if key in self._cuts:
+            least = min(sent, self._cuts[key])
             self._shrink(least // 2, f"requests are cut after {human(least)}")
-        self._cut = sent
+        self._cuts[key] = sent
 
     def done(self, size: int) -> None:
         """Take note of a request that went through: after some, more is tried again."""
-        self._cut = None
+        self._cuts.clear()
         if self._limit is None or size < self._limit:
             return
         self._good += 1
@@ -1925,31 +1940,104 @@ class StoppedError(Exception):
     """Another thread failed, so this one need not go on."""
 
 
+@dataclass
+class Stretch:
+    """A part of a file, or all of it, that goes to one address."""
+
+    start: int
+    end: int
+    url: str | None = None
+    offset: int | None = None
+    """Where the server is; None when that has to be asked."""
+    best: int = 0
+    lost: int = 0
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return self.end - self.start
+
+
 class Turns:
-    """Hands out numbers in order, and lets somebody wait until one is handed out."""
+    """Hands out numbers in order."""
 
     def __init__(self, count: int) -> None:
         """Begin with 0."""
         self._count = count
         self._next = 0
+        self._lock = threading.Lock()
+
+    def take(self) -> int | None:
+        """Return the next number, None when there is none."""
+        with self._lock:
+            if self._next == self._count:
+                return None
+            self._next += 1
+            return self._next - 1
+
+    def stop(self) -> None:
+        """Hand out nothing more."""
+        with self._lock:
+            self._next = self._count
+
+
+class Pieces:
+    """The pieces of one file: handed out in order to be sent, and hashed not far behind.
+
+    What is read for the one is in the system's memory for the other, while few pieces are between
+    the two.
+    """
+
+    def __init__(self, file: LocalFile, stretches: Sequence[Stretch], ahead: int) -> None:
+        """Take how many pieces may be handed out before the first of them is hashed."""
+        self._file = file
+        self._stretches = stretches
+        self._ahead = ahead
+        self._out = 0
+        self._hashed = 0
+        self._read: set[int] = set()
         self._stopped = False
         self._changed = threading.Condition()
 
     def take(self) -> int | None:
-        """Return the next number, None when there is none."""
+        """Return the next piece's number, once it may go; None when there is none."""
         with self._changed:
-            if self._stopped or self._next == self._count:
+            self._changed.wait_for(
+                lambda: (
+                    self._stopped
+                    or self._out == len(self._stretches)
+                    or self._out < self._hashed + self._ahead
+                )
+            )
+            if self._stopped or self._out == len(self._stretches):
                 return None
-            self._next += 1
+            self._out += 1
             self._changed.notify_all()
-            return self._next - 1
+            return self._out - 1
 
-    def wait_for(self, number: int) -> None:
-        """Wait until a number is handed out. StoppedError: it never will be."""
+    def to_hash(self) -> Iterator[Stretch]:
+        """Give each piece when it is handed out. StoppedError: no more will be."""
+        for number, stretch in enumerate(self._stretches):
+            self._wait_for(number)
+            yield stretch
+            with self._changed:
+                self._hashed = number + 1
+                self._changed.notify_all()
+            self.over(number)
+
+    def _wait_for(self, number: int) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._stopped or self._next > number)
+            self._changed.wait_for(lambda: self._stopped or self._out > number)
             if self._stopped:
                 raise StoppedError
+
+    def over(self, number: int) -> None:
+        """Take note that a piece is sent, or hashed: after both, nobody here reads it again."""
+        with self._changed:
+            is_first = number not in self._read
+            self._read.add(number)
+        if not is_first and self._file.size >= LARGE_FILE:
+            self._file.drop(self._stretches[number].start, self._stretches[number].end)
 
     def stop(self) -> None:
         """Hand out nothing more."""
@@ -1976,24 +2064,6 @@ def side_by_side(works: Sequence[Callable[[], None]], stop: Callable[[], None]) 
         thread.join()
     if failures:
         raise next((e for e in failures if not isinstance(e, StoppedError)), failures[0])
-
-
-@dataclass
-class Stretch:
-    """A part of a file, or all of it, that goes to one address."""
-
-    start: int
-    end: int
-    url: str | None = None
-    offset: int | None = None
-    """Where the server is; None when that has to be asked."""
-    best: int = 0
-    lost: int = 0
-
-    @property
-    def size(self) -> int:
-        """Its bytes."""
-        return self.end - self.start
 
 
 @dataclass(frozen=True)
@@ -2062,13 +2132,15 @@ class Sending:
         return stretch.url or ""
 
     def _catch_up(self, offset: int) -> None:
-        missing = offset - self._hasher.fed
-        if missing > NOTE_LEAST:
+        self._say_that_it_reads(offset - self._hasher.fed)
+        self._hasher.catch_up(self._file, offset)
+
+    def _say_that_it_reads(self, size: int) -> None:
+        if size > NOTE_LEAST:
             self._manner.progress.note(
-                f"{human(missing)} of {self._file.shown} are on the server; reading them once more "
+                f"{human(size)} of {self._file.shown} are on the server; reading them once more "
                 "for the SHA-256."
             )
-        self._hasher.catch_up(self._file, offset)
 
     def _deliver(self, wire: Wire, stretch: Stretch, way: Way) -> None:
         """Bring all bytes of a stretch to the server, however often that takes."""
@@ -2138,7 +2210,7 @@ class Sending:
             reached = tus.offset_after(answer)
         except PushError as error:
             if error.again:
-                self._pace.cut(body.size - body.len)
+                self._pace.cut(start, body.size - body.len)
             raise
         self._pace.done(body.size)
         return reached
@@ -2158,31 +2230,32 @@ class Sending:
             Stretch(number * piece, min(size, (number + 1) * piece), url)
             for number, url in enumerate(self._record.pieces)
         ]
-        turns = Turns(len(stretches))
+        pieces = Pieces(self._file, stretches, ahead=self._many)
 
         def stop() -> None:
             self._stop.set()
-            turns.stop()
+            pieces.stop()
 
         def send() -> None:
-            self._send_pieces(stretches, turns)
+            self._send_pieces(stretches, pieces)
 
-        side_by_side([send] * self._many + [lambda: self._hash_behind(stretches, turns)], stop)
+        side_by_side([send] * self._many + [lambda: self._hash_behind(pieces)], stop)
 
-    def _send_pieces(self, stretches: list[Stretch], turns: Turns) -> None:
+    def _send_pieces(self, stretches: Sequence[Stretch], pieces: Pieces) -> None:
         with closing(Wire(self._manner.settings)) as wire:
-            for number in iter(turns.take, None):
+            for number in iter(pieces.take, None):
 
                 def keep(url: str | None, number: int = number) -> None:
                     self._record.pieces[number] = url
                     self._record.save()
 
                 self._deliver(wire, stretches[number], Way(keep, nothing, nothing))
+                pieces.over(number)
 
-    def _hash_behind(self, stretches: list[Stretch], turns: Turns) -> None:
-        """Hash in order what the others just read, while the system still has it in memory."""
-        for number, stretch in enumerate(stretches):
-            turns.wait_for(number)
+    def _hash_behind(self, pieces: Pieces) -> None:
+        """Hash in order what the others read."""
+        self._say_that_it_reads(self._record.hashed[0] if self._record.hashed else 0)
+        for stretch in pieces.to_hash():
             while self._hasher.fed < stretch.end and not self._stop.is_set():
                 end = min(self._hasher.fed + BLOCK, stretch.end)
                 self._hasher.catch_up(self._file, end)
@@ -2277,25 +2350,33 @@ class Streaming:
                     if not begin <= offset <= end:
                         raise self._lost()
                     continue
-                size = self._pace.size(end - offset)
-                body = Memory(content[offset - begin : offset - begin + size], self._manner.rate)
-                ends = last and offset + size == end
-                answer = tus.patch(
-                    path, offset, body, **({"Upload_Length": str(end)} if ends else {})
-                )
-                offset = tus.offset_after(answer)
+                at, offset = offset, None
+                size = self._pace.size(end - at)
+                ends = last and at + size == end
+                body = Memory(content[at - begin : at - begin + size], self._manner.rate)
+                offset = self._append(tus, path, at, body, ends=ends)
                 complete = ends and offset == end
                 patience.progressed()
-                self._pace.done(size)
-                self._manner.progress.update(offset)
             except GoneError:
                 raise self._lost() from None
             except PushError as error:
-                if error.status != http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE or not (
-                    self._pace.too_large(body.size)
-                ):
-                    patience.failed(error)
-                offset = None
+                patience.failed(error)
+
+    def _append(self, tus: Tus, path: str, at: int, body: Memory, *, ends: bool) -> int | None:
+        """Send one request; return where the server is, None when that has to be asked."""
+        length = {"Upload_Length": str(at + body.size)} if ends else {}
+        try:
+            answer = tus.patch(path, at, body, **length)
+            if is_of_a_hop(answer) and self._pace.too_large(body.size):
+                return None
+            offset = tus.offset_after(answer)
+        except PushError as error:
+            if error.again:
+                self._pace.cut(at, body.size - body.len)
+            raise
+        self._pace.done(body.size)
+        self._manner.progress.update(offset)
+        return offset
 
     def _lost(self) -> PushError:
         return PushError(
@@ -3233,6 +3314,34 @@ def der_values(data: bytes) -> Iterator[tuple[int, bytes]]:
         data = data[begin + size :]
 
 
+@dataclass(frozen=True)
+class Refuser:
+    """Who answers 413 to a body: the server, which says its limit, or something on the way."""
+
+    name: str
+    limit: int | None
+    marks: tuple[str, ...] = ()
+    """What else tells hops of one name apart."""
+
+
+def ceilings(
+    refuser: Callable[[int], Refuser | None], least: int, most: int
+) -> list[tuple[int, Refuser]]:
+    """Find from which size on somebody else refuses bodies, as exactly as people are told.
+
+    Of two hops the outer one is seen only where it takes more than the inner one.
+    """
+    who = refuser(most)
+    if who is None or who == refuser(least):
+        return []
+    if who.limit is not None:
+        return [(who.limit, who)]
+    if human(least) == human(most):
+        return [(least, who)]
+    middle = (least + most) // 2
+    return ceilings(refuser, least, middle) + ceilings(refuser, middle, most)
+
+
 class Doctor:
     """Tests a deployed server from the outside, one question after the other."""
 
@@ -3243,6 +3352,7 @@ class Doctor:
         self._trickle = trickle
         self._made: list[str] = []
         self._offset = 0
+        self._most = SAMPLE_BYTES
 
     def run(self, heard: Callable[[str, Finding], None]) -> None:
         """Do all checks; after one that is the ground of others fails, these are skipped."""
@@ -3344,22 +3454,47 @@ class Doctor:
 
     def _ceiling(self, path: str) -> Finding:
         """Announce larger and larger bodies without a token: a hop says 413, the server 401."""
-        for size in CEILINGS:
-            answer, _ = self._announce(path, size)
-            if answer is None:
-                return Finding("skipped", "a hop takes bodies before anybody is asked")
-            limit = answer.number("max_size")
-            if limit is not None:
-                return Finding("ok", f"the server takes {human(limit)} at most, and no hop less")
-            if answer.status == http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-                by = one_line(answer.headers.get("Server", "a hop without a name"), 60)
-                return Finding(
-                    "warn",
-                    f"a request of {human(size)} is refused by {by}",
-                    "raise the body limit of that hop (client_max_body_size); by tus "
-                    f"{PROGRAM} sends smaller requests meanwhile",
-                )
-        return Finding("ok", f"no hop refuses a request of {human(CEILINGS[-1])}")
+        refuser = lru_cache(maxsize=None)(lambda size: self._refuser(path, size))
+        try:
+            found = [
+                each for sizes in zip(CEILINGS, CEILINGS[1:]) for each in ceilings(refuser, *sizes)
+            ]
+        except CutShortError:
+            return Finding("skipped", "a hop takes bodies before anybody is asked")
+        with closing(Wire(self._nobody)) as wire:
+            said = wire.request("OPTIONS", FILES).header("Tus-Max-Size")
+        limit = next((who.limit for _, who in found if who.limit is not None), said)
+        low = [(size, who.name) for size, who in found if limit is None or size < limit]
+        if not low and limit is None:
+            return Finding("ok", f"no hop refuses a request of {human(CEILINGS[-1])}")
+        own = "" if limit is None else f"the server takes {human(limit)} at most"
+        if not low:
+            return Finding("ok", f"{own}, and no hop less")
+        self._most = max(1, min(self._most, *(size for size, _ in low)))
+        hops = ", ".join(f"of more than {human(size)} by {name}" for size, name in low)
+        return Finding(
+            "warn",
+            f"requests are refused: {hops}{own and '; '}{own}",
+            "raise the body limit there (client_max_body_size); by tus "
+            f"{PROGRAM} sends smaller requests meanwhile",
+        )
+
+    def _refuser(self, path: str, size: int) -> Refuser | None:
+        """Tell who refuses a body for its size; None: nobody. CutShortError: nobody is asked."""
+        if not size:
+            return None
+        answer, _ = self._announce(path, size)
+        if answer is None:
+            raise CutShortError
+        limit = answer.number("max_size")
+        if limit is None and answer.status != http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return None
+        if limit is not None:
+            return Refuser("the server", limit)
+        name = one_line(answer.headers.get("Server", "a hop without a name"), 60)
+        # A page may have an identifier of the request; these have none.
+        marks = [answer.headers.get(header, "") for header in ("Via", "Content-Type")]
+        return Refuser(name, None, tuple(marks))
 
     def _announce(self, path: str, size: int) -> tuple[Answer | None, int]:
         """Begin a request without a token; return the answer, if one comes early, and the bytes."""
@@ -3383,13 +3518,14 @@ class Doctor:
         return Finding("ok", "the token may upload")
 
     def _streaming(self) -> Finding:
-        """Send 25 MB, cut, and ask how much is there."""
-        body = Sample(SAMPLE_BYTES, cut=SAMPLE_CUT)
+        """Send 25 MB, or half of what a hop takes, cut, and ask how much is there."""
+        cut = self._most // 2
+        body = Sample(self._most, cut=cut)
         with closing(Wire(self._settings)) as wire, suppress(CutShortError):
             Tus(wire, self._settings, StreamInput()).patch(self._made[0], 0, body)
         self._ask_offset()
-        text = f"{human(self._offset)} of {human(SAMPLE_CUT)} were there after a cut"
-        if self._offset < SAMPLE_CUT // 2:
+        text = f"{human(self._offset)} of {human(cut)} were there after a cut"
+        if self._offset < cut // 2:
             return Finding(
                 "warn",
                 f"{text}: a hop buffers bodies",
@@ -3401,7 +3537,7 @@ class Doctor:
         """Send a little for longer than the 60 s after which many proxies cut."""
         if not self._trickle:
             return Finding("skipped", "not asked for (--trickle 0)")
-        body = Sample(SAMPLE_SLOW, begin=self._offset, seconds=self._trickle)
+        body = Sample(min(SAMPLE_SLOW, self._most), begin=self._offset, seconds=self._trickle)
         try:
             self._append(body)
         except PushError as error:
@@ -3416,7 +3552,9 @@ class Doctor:
 
     def _resume(self) -> Finding:
         """Send the rest, and compare the digests."""
-        self._append(Sample(SAMPLE_BYTES - self._offset, begin=self._offset))
+        while self._offset < SAMPLE_BYTES:
+            size = min(SAMPLE_BYTES - self._offset, self._most)
+            self._append(Sample(size, begin=self._offset))
         with closing(Wire(self._settings)) as wire:
             theirs = Tus(wire, self._settings, StreamInput()).describe(self._made[0]).get("sha256")
         ours = hashlib.sha256(sample_block() * (SAMPLE_BYTES // BLOCK)).hexdigest()

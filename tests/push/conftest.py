@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import pty
 import re
@@ -142,6 +143,14 @@ class Push:
         path.write_text(text)
         path.chmod(mode)
         return path
+
+
+@pytest.fixture(scope="session")
+def module() -> Any:
+    """push.py as a module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SOURCE.parent)
+        return importlib.import_module("push")
 
 
 @pytest.fixture

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import importlib
 import json
 import ssl
 from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
 import trustme
-from conftest import SOURCE, context_for
+from conftest import context_for
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -26,14 +25,6 @@ if TYPE_CHECKING:
 
 USAGE = 2
 NOW = dt.datetime.now(dt.timezone.utc)
-
-
-@pytest.fixture(scope="module")
-def module() -> Any:
-    """push.py as a module."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(SOURCE.parent)
-        return importlib.import_module("push")
 
 
 def nobody(exchange: Exchange) -> None:

@@ -19,15 +19,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from clients.hop import Hop
 from clients.push import MIB, Client, sha256
 from conftest import PASSWORD, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from clients.hop import Hop
     from conftest import Site
 
+pytest_plugins = ["clients.fixtures"]
 pytestmark = pytest.mark.usefixtures("tidy")
 
 sys.path.append(str(ROOT))
@@ -326,23 +327,6 @@ CASES: dict[str, Callable[[Turn], None]] = {
     "--browser": browser,
     "--trickle": trickle,
 }
-
-
-@pytest.fixture
-def client(site: Site, tmp_path: Path) -> Iterator[Client]:
-    """push.py as a user has it, in a home of its own."""
-    made = Client(site, tmp_path / "state")
-    made.env["HOME"] = str(tmp_path / "home")
-    made.env.pop("XDG_CONFIG_HOME", None)
-    yield made
-    made.give_up(site)
-
-
-@pytest.fixture
-def hop(site: Site) -> Iterator[Hop]:
-    """A proxy that has no faults yet."""
-    with Hop(site) as running:
-        yield running
 
 
 @pytest.fixture(params=[*combinations()], ids=" ".join)

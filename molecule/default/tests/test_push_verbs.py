@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from clients.hop import Hop
 from clients.push import AUTH, DONE, LOCAL_FILE, MIB, REFUSED, USAGE, VERIFICATION, Client, sha256
-from conftest import PASSWORD, ROOT
+from conftest import PASSWORD, ROOT, Site
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from conftest import Site
 
+pytest_plugins = ["clients.fixtures"]
 pytestmark = pytest.mark.usefixtures("tidy")
 
 KEYRING = """
@@ -41,23 +41,6 @@ def delete_password(service, name):
     del known[service + name]
     store.write_text(json.dumps(known))
 """
-
-
-@pytest.fixture
-def client(site: Site, tmp_path: Path) -> Iterator[Client]:
-    """push.py as a user has it, in a home of its own."""
-    made = Client(site, tmp_path / "state")
-    made.env["HOME"] = str(tmp_path / "home")
-    made.env.pop("XDG_CONFIG_HOME", None)
-    yield made
-    made.give_up(site)
-
-
-@pytest.fixture
-def hop(site: Site) -> Iterator[Hop]:
-    """A proxy that has no faults yet."""
-    with Hop(site) as running:
-        yield running
 
 
 @pytest.fixture
@@ -237,12 +220,26 @@ def test_the_doctors_table_fits_into_80_columns(client: Client) -> None:
     assert re.match(r"ok +name +", lines[0])
 
 
+def test_the_doctor_finds_the_ceiling_of_every_hop(client: Client, site: Site, hop: Hop) -> None:
+    hop.faults.name, hop.faults.largest = "inner/1.0", 10 * MIB
+    inner = Site("127.0.0.1", hop.port, site.token)
+    with Hop(inner) as outer:
+        outer.faults.name, outer.faults.largest = "outer/2.0", 250_000_000
+        found = checks(client.through(outer.port), "--trickle", "0")
+    for check in ("size of a form", "size of an append"):
+        assert found[check]["state"] == "warn"
+        assert found[check]["found"] == (
+            "requests are refused: of more than 10.5 MB by inner/1.0, of more than 250.0 MB by "
+            "outer/2.0; the server takes 12.9 GB at most"
+        )
+
+
 def test_the_doctor_tells_what_is_wrong_with_a_hop(client: Client, hop: Hop) -> None:
     client.through(hop.port)
     hop.faults.largest = 200_000_000
     found = checks(client, "--trickle", "0")
     assert found["size of an append"]["state"] == "warn"
-    assert "1.0 GB is refused" in found["size of an append"]["found"]
+    assert "of more than 200.0 MB by hop" in found["size of an append"]["found"]
     assert "client_max_body_size" in found["size of an append"]["remedy"]
     hop.faults.largest = None
     hop.faults.buffers = True

@@ -20,11 +20,12 @@ _HEAD_END = b"\r\n\r\n"
 
 @dataclass
 class Faults:
-    """What is wrong with the hop; nothing is by default. All but `absent` is about bodies."""
+    """What is wrong with the hop; nothing is by default. The others are about bodies."""
 
+    name: str = "hop"
+    """What it calls itself in its own answers."""
     absent: str = ""
     """Requests whose first line has this are answered with 502."""
-
     largest: int | None = None
     """Bodies of more bytes are answered with a page and 413."""
     cut_after: int | None = None
@@ -73,7 +74,8 @@ class Hop(Listener):
         refusal = self._refusal(head, length)
         if refusal:
             client.sendall(
-                f"HTTP/1.1 {refusal}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode()
+                f"HTTP/1.1 {refusal}\r\nServer: {faults.name}\r\n"
+                "Connection: close\r\nContent-Length: 0\r\n\r\n".encode()
             )
             client.shutdown(socket.SHUT_WR)
             while client.recv(_PIECE):
