@@ -22,7 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MIB = 1024**2
-FILES = ["compose.yaml", "compose/nginx.conf", "roles/nginx_upload/files/upload_locations.conf"]
+FILES = [
+    "compose.yaml",
+    "compose/jobs.sh",
+    "compose/nginx.conf",
+    "roles/nginx_upload/files/upload_locations.conf",
+]
 OVERRIDE = """
 volumes:
   store:
@@ -131,6 +136,23 @@ def chunked(body: bytes) -> bytes:
 def test_it_listens_on_the_loopback_address_only(host: Any) -> None:
     assert host.socket("tcp://127.0.0.1:8081").is_listening
     assert not host.socket("tcp://0.0.0.0:8081").is_listening
+
+
+def test_what_timers_do_elsewhere_is_done(host: Any, compose: str) -> None:
+    count = "from monitoring.models import Sample; print(Sample.objects.count())"
+    shell = f"{compose} exec -T app python manage.py shell --no-imports -c '{count}'"
+    deadline = time.monotonic() + 30
+    while (samples := int(host.check_output(shell))) == 0 and time.monotonic() < deadline:
+        pass
+    assert samples
+    assert "Traceback" not in host.run(f"{compose} logs jobs").stdout
+    started = time.monotonic()
+    host.check_output(f"{compose} stop jobs")
+    assert time.monotonic() - started < 8  # it does not wait to be killed
+    container = f"$({compose} ps --all --quiet jobs)"
+    stopped = f"docker inspect --format '{{{{.State.ExitCode}}}}' {container}"
+    assert host.check_output(stopped) == "0"
+    host.check_output(f"{compose} start jobs")
 
 
 def test_a_file_arrives_whole(host: Any, trial: Site) -> None:
