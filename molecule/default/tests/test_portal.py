@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MIB = 1024**2
 GIB = 1024**3
+# For pkill, and of this nginx alone: its master is the container's first process.
+NGINX_WORKERS = "--parent $(docker inspect -f '{{.State.Pid}}' upload-nginx)"
 SHA256 = re.compile(r"SHA-256 ([0-9a-f]{64})")
 
 
@@ -99,8 +101,7 @@ def test_two_gib_survive_a_killed_worker(
     begin(portal, path, 10, 200 * MIB)
     assert re.match(r"\d+ % – Upload files", portal.page.title())
     assert re.search(r" of 2\.0 GiB, .* MiB/s, \d+ s left", portal.row(path.name).inner_text())
-    # The workers of this nginx alone: its master is the container's first process.
-    host.check_output("pkill -KILL --parent $(docker inspect -f '{{.State.Pid}}' upload-nginx)")
+    host.check_output(f"pkill -KILL {NGINX_WORKERS}")
     assert portal.percent(path.name) < 100
     portal.slow_down(0)
     require_complete(portal, path)
@@ -234,18 +235,22 @@ def test_a_network_that_is_gone_comes_back(portal: Portal, file: Callable[[int],
 
 
 def test_a_connection_that_brings_nothing_is_given_up_for_another(
-    portal: Portal, file: Callable[[int], Path]
+    host: Any, portal: Portal, file: Callable[[int], Path]
 ) -> None:
     path = file(128 * MIB)
     portal.page.clock.install()
     portal.open()
     begin(portal, path, 10, 50 * MIB)
-    portal.slow_down(1)
-    portal.page.clock.run_for(10_000)
-    assert "Nothing has moved for" in portal.row(path.name).inner_text()
-    with portal.page.expect_request(lambda request: request.method == "PATCH"):
-        portal.page.clock.run_for(60_000)
-        portal.slow_down(0)
+    host.check_output(f"pkill -STOP {NGINX_WORKERS}")
+    try:
+        portal.wait_until_nothing_moves(path.name)
+        portal.page.clock.run_for(10_000)
+        assert "Nothing has moved for" in portal.row(path.name).inner_text()
+        with portal.page.expect_request(lambda request: request.method == "PATCH"):
+            portal.page.clock.run_for(60_000)
+            host.check_output(f"pkill -CONT {NGINX_WORKERS}")
+    finally:
+        host.run(f"pkill -CONT {NGINX_WORKERS}")
     require_complete(portal, path)
 
 

@@ -87,6 +87,12 @@ class Portal:
         self.page.wait_for_function(script, arg=[bar, percent], polling=20, timeout=COMPLETE)
         return self.percent(name)
 
+    def wait_until_nothing_moves(self, name: str) -> None:
+        """Wait until what was under way when the line was slowed down has been told."""
+        bar, value = self.row(name).locator("progress"), -1.0
+        while value != (value := bar.evaluate("bar => bar.value")):
+            self.page.wait_for_timeout(SECONDS)
+
     def slow_down(self, bytes_per_second: int) -> None:
         """Give this page's uploads so much of the line; 0: all of it."""
         session: Any = self.context.new_cdp_session(self.page)
