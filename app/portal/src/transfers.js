@@ -4,6 +4,7 @@ import DropTarget from '@uppy/drop-target'
 import GoldenRetriever from '@uppy/golden-retriever'
 import StatusBar from '@uppy/status-bar'
 import Tus from '@uppy/tus'
+import { Finished } from './finished.js'
 import { Row } from './row.js'
 import { Unfinished, discard } from './unfinished.js'
 import { explain, tooLarge } from './words.js'
@@ -25,6 +26,7 @@ export class Transfers {
   #rows = new Map()
   #leftovers = new Map()
   #unfinished = new Unfinished()
+  #finished
   #places
   #page
   // Chosen before it was known what was left unfinished; undefined when that is known.
@@ -34,6 +36,7 @@ export class Transfers {
   constructor(page) {
     this.#page = page
     this.#places = page.places
+    this.#finished = new Finished(page.user)
     this.#uppy = new Uppy({
       // What one person left in this browser is not the next one's.
       id: `portal-${page.user}`,
@@ -92,6 +95,7 @@ export class Transfers {
     const uppy = this.#uppy
     uppy.on('files-added', (files) => {
       for (const file of files) {
+        this.#finished.take(file.id)
         this.#row(file).waiting()
       }
       this.#upload()
@@ -186,6 +190,10 @@ export class Transfers {
     const uppy = this.#uppy
     uppy.setState({ currentUploads: {}, recoveredState: null })
     for (const file of uppy.getFiles()) {
+      if (this.#finished.take(file.id)) {
+        uppy.removeFile(file.id)
+        continue
+      }
       if (!file.isGhost && !file.progress.uploadComplete) {
         uppy.setFileState(file.id, {
           error: null,
@@ -272,6 +280,7 @@ export class Transfers {
   }
 
   async #succeeded(file, url) {
+    this.#finished.add(file.id)
     const row = this.#rows.get(file.id)
     const place = this.#places.uploads + url.slice(url.lastIndexOf('/') + 1)
     let sha256 = ''

@@ -152,6 +152,26 @@ def test_at_forty_percent_the_page_is_closed_and_it_goes_on(
     assert second.page.locator("#transfers li").count() == 1
 
 
+# Chromium keeps a small file itself, and would send it again; the other one it would ask for.
+@pytest.mark.parametrize("size", [MIB, 16 * MIB])
+def test_a_file_that_is_complete_when_the_page_is_left_is_over(
+    browse: Callable[..., Portal], file: Callable[[int], Path], size: int
+) -> None:
+    path = file(size)
+    first = browse()
+    first.page.clock.install()
+    first.open()
+    # What the page writes down a moment later it never does.
+    first.page.clock.pause_at(first.page.evaluate("Date.now()") / 1000 + 60)
+    first.choose(path)
+    require_complete(first, path)
+    second = first.another_page()
+    first.page.close()
+    second.open()
+    second.page.wait_for_load_state("networkidle")
+    expect(second.row(path.name)).to_have_count(0)
+
+
 def test_a_browser_that_was_ended_asks_for_the_file_again(
     playwright: Playwright, site: Site, pia: str, file: Callable[[int], Path], tmp_path: Path
 ) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
+import select
 import socket
+import ssl
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -87,11 +89,9 @@ class Hop(Listener):
             head = re.sub(rb"(?i)\r\nexpect: [^\r]*", b"", head)
         with self._site.connect() as server:
             server.sendall(head + b"\r\nConnection: close" + _HEAD_END)
-            back = threading.Thread(target=copy, args=(server, client), daemon=True)
-            back.start()
             if length:
                 self._body(client, server, rest, length)
-            back.join()
+            copy(server, client)
 
     def _refusal(self, head: bytes, length: int) -> str:
         absent = self.faults.absent.encode()
@@ -135,10 +135,41 @@ class Hop(Listener):
                 self._over.wait()
                 return
             self._over.wait(self.faults.pause)
-            piece = client.recv(_PIECE)
+            piece = _next_piece(client, server)
             if not piece:
                 end(server)
                 return
 
     def _is_cut(self, done: int) -> bool:
         return self.faults.cut_after is not None and done >= self.faults.cut_after
+
+
+def _next_piece(client: socket.socket, server: socket.socket) -> bytes:
+    """Return more of the client's body; what the server says meanwhile is passed on.
+
+    One thread does both, because Python's TLS must not be read and written at the same time.
+    """
+    while True:
+        readable, _, _ = select.select([client, server], [], [])
+        if server in readable:
+            said, is_over = _read_now(server)
+            client.sendall(said)
+            if is_over:
+                return b""
+        if client in readable:
+            return client.recv(_PIECE)
+
+
+def _read_now(server: socket.socket) -> tuple[bytes, bool]:
+    """Return what is there, and whether nothing will follow."""
+    said = b""
+    timeout = server.gettimeout()
+    server.setblocking(False)
+    try:
+        while piece := server.recv(_PIECE):
+            said += piece
+    except (BlockingIOError, ssl.SSLWantReadError):
+        return said, False
+    finally:
+        server.settimeout(timeout)
+    return said, True
