@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from kit import ROOT, block, render_on_site
 
 LIMIT = 12 * 1024**3
@@ -143,3 +144,21 @@ def test_chunks_keep_every_digest_that_their_clients_may_ask_for() -> None:
     for name in ("md5", "sha1", "sha256", "sha512"):
         assert f"upload_aggregate_form_field {name} $upload_file_{name};" in location
         assert f'"{name}":"$upload_file_{name}"' in block(conf(), "location = /digests")
+
+
+@pytest.mark.parametrize(
+    ("request_line", "logged"),
+    [
+        ("GET /shared/s3cret HTTP/1.1", "GET /shared/- HTTP/1.1"),
+        ("GET /shared/s3cret/download HTTP/2.0", "GET /shared/-/download HTTP/2.0"),
+        ("HEAD //shared//s3cret?a=/shared/b HTTP/1.1", "HEAD //shared//-?a=/shared/b HTTP/1.1"),
+        ("GET https://host:8443/shared/s3cret HTTP/1.1", "GET https://host:8443/shared/- HTTP/1.1"),
+        ("GET /uploads/?name=/shared/s3cret HTTP/1.1", None),
+        ("GET /sharedsecret/x HTTP/1.1", None),
+    ],
+)
+def test_the_access_log_has_no_address_of_a_share(request_line: str, logged: str | None) -> None:
+    shown = block(conf(), "map $request $upload_logged_request")
+    [(pattern, replacement)] = re.findall(r'"~([^"]+)"\s+"([^"]+)";', shown)
+    found = re.match(pattern.replace("(?<", "(?P<"), request_line)
+    assert (found and re.sub(r"\$(\w+)", lambda m: found[m[1]], replacement)) == logged
