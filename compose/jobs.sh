@@ -12,6 +12,7 @@ while :; do
     if [ $((minute % 1)) -eq 0 ]; then
         python manage.py record_sample
     fi
+    touch /tmp/turn
     minute=$((minute + 1))
     sleep 60 & wait $!
 done
