@@ -3487,10 +3487,10 @@ class Doctor:
         if answer is None:
             raise CutShortError
         limit = answer.number("max_size")
-        if limit is None and answer.status != http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            return None
         if limit is not None:
             return Refuser("the server", limit)
+        if answer.status != http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return None
         name = one_line(answer.headers.get("Server", "a hop without a name"), 60)
         # A page may have an identifier of the request; these have none.
         marks = [answer.headers.get(header, "") for header in ("Via", "Content-Type")]

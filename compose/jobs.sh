@@ -9,9 +9,7 @@ while :; do
         python manage.py clearsessions
         python manage.py join_uploads
     fi
-    if [ $((minute % 1)) -eq 0 ]; then
-        python manage.py record_sample
-    fi
+    python manage.py record_sample
     touch /tmp/turn
     minute=$((minute + 1))
     sleep 60 & wait $!
